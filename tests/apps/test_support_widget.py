@@ -15,6 +15,7 @@ import pytest
 
 from noria.apps.settings import WidgetSettings
 from noria.apps.support.faq import BUNDLED
+from noria.apps.support.knowledge.building import build
 from noria.apps.support.routes import Support
 from noria.core.errors import SettingError
 from noria.lake.event import Event
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
     from noria.server.http.run import Running
 
 __all__ = ["browser", "pytestmark"]
+HANDBOOK = "# Lamp\n\n## 复位\n\n长按按钮十秒，直到灯闪两次，所有设置即恢复为出厂状态。\n"
+SHOWN = """() => {
+    const log = document.querySelector('#noria-widget').shadowRoot.querySelector('.log');
+    window.empty = 0;
+    new MutationObserver(() => {
+        window.empty += [...log.querySelectorAll('.said')].filter((one) => !one.textContent.trim()).length;
+    }).observe(log, {childList: true, subtree: true, characterData: true});
+}"""
 PAGE = '<!doctype html><html lang="{language}"><meta charset="utf-8"><title>A shop</title><h1>A shop</h1><script src="{url}/v1/apps/support/widget.js" defer></script></html>'
 
 
@@ -51,10 +60,12 @@ def desk(embedder: Path, shop: tuple[str, Path], tmp_path_factory: pytest.TempPa
     from noria.server.http.settings import ServerSettings
 
     root = tmp_path_factory.mktemp("desk")
+    (root / "lamp.md").write_text(HANDBOOK, encoding="utf-8")
+    build([root / "lamp.md"], root / "kb", link="https://help.example")
     lines = BUNDLED.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if json.loads(line)["id"] in ("gpu", "port", "key", "install")]
     (root / "faq.jsonl").write_text("\n".join(kept), encoding="utf-8")
-    app = Support(faq=root / "faq.jsonl", widget=WidgetSettings(origins=(shop[0],), messages_minute=100))
+    app = Support(faq=root / "faq.jsonl", kb=root / "kb", widget=WidgetSettings(origins=(shop[0],), messages_minute=100))
     with serving(ServerSettings(port=0, lake=root / "lake", threads=1), [embedder], [app]) as running:
         for language in ("zh", "en"):
             (shop[1] / f"{language}.html").write_text(PAGE.format(language=language, url=running.url), encoding="utf-8")
@@ -113,6 +124,29 @@ def test_a_visitor_is_answered_judges_and_gets_a_person(
     assert faults == []
     kinds = [(row["kind"], row["value"]) for batch in scan(desk.state.lake) for row in batch.to_pylist()]
     assert ("feedback", 1.0) in kinds
+    page.context.close()
+
+
+def test_a_quotation_says_once_where_it_is_from_and_nothing_is_shown_empty(
+    desk: Running, shop: tuple[str, Path], browser: Browser
+) -> None:
+    page, faults = visited(shop[0], browser, "zh")
+    page.locator("#noria-widget .open").click()
+    page.evaluate(SHOWN)
+    page.get_by_label("请输入消息").fill("怎样复位，恢复出厂设置？")
+    page.get_by_role("button", name="发送").click()
+    bubble = page.locator("#noria-widget .said", has_text="长按按钮十秒")
+    bubble.get_by_role("button", name="有帮助", exact=True).wait_for()
+    assert bubble.inner_text().count("出自") == 1
+    address = bubble.locator("a")
+    assert address.get_attribute("href") == "https://help.example/lamp.md" == address.inner_text()
+    assert page.locator("#noria-widget [aria-busy]").count() == 0
+    assert page.evaluate("window.empty") == 0
+    page.reload()
+    page.locator("#noria-widget .open").click()
+    bubble.locator("a").wait_for()  # as it was said before
+    assert bubble.inner_text().count("出自") == 1
+    assert faults == []
     page.context.close()
 
 

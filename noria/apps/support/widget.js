@@ -36,7 +36,8 @@
     .log { flex: 1; overflow-y: auto; padding: 14px; display: flex; flex-direction: column; gap: 10px; }
     .said { max-width: 86%; padding: 9px 13px; border-radius: 14px; white-space: pre-wrap; overflow-wrap: anywhere; }
     .said.user { align-self: flex-end; background: var(--main); color: var(--on); } .said.assistant, .said.person { align-self: flex-start; background: var(--foam); }
-    .said.failed { opacity: .6; cursor: pointer; }
+    .said.failed { opacity: .6; cursor: pointer; } .said a { color: inherit; }
+    .said[aria-busy] { color: var(--soft); animation: late .3s; } @keyframes late { from, 99% { opacity: 0; } }
     .why { display: flex; flex-wrap: wrap; gap: 4px 8px; margin-top: 6px; font-size: 13px; color: var(--soft); align-items: center; } .why * { font-size: 13px; }
     .why button { border: 1px solid var(--line); padding: 2px 9px; }
     form { display: flex; gap: 8px; padding: 10px; border-top: 1px solid var(--line); }
@@ -84,9 +85,20 @@
     log.scrollTop = log.scrollHeight;
     return bubble;
   };
+  const link = (bubble, address) => {
+    const node = [...bubble.childNodes].find((one) => one.nodeType === Node.TEXT_NODE && one.data.includes(address));
+    if (!node || !/^https?:\/\//.test(address)) return;
+    const shown = node.splitText(node.data.indexOf(address));
+    shown.splitText(address.length);
+    shown.replaceWith(make("a", { href: address, target: "_blank", rel: "noopener noreferrer", textContent: address }));
+  };
   const foot = (bubble, reply) => {
     const why = make("div", { className: "why" });
-    const titles = (reply.sources || []).map((one) => one.title).join("; ");
+    const sources = reply.sources || [];
+    // A quotation's words say where they are from, in every channel; here the address among them may be opened.
+    const addresses = sources.filter((one) => one.text && one.link).map((one) => one.link);
+    for (const address of addresses.sort((one, other) => other.length - one.length)) link(bubble, address);
+    const titles = sources.filter((one) => !one.text).map((one) => one.title).join("; ");
     if (titles) why.append(make("span", { textContent: words.source + titles }));
     if (reply.action === "answer" && reply.id) {
       for (const [name, right] of [["right", true], ["wrong", false]]) {
@@ -105,7 +117,7 @@
 
   const read = async (answer, bubble) => {
     const reader = answer.body.getReader(), decoder = new TextDecoder();
-    let rest = "", reply = null;
+    let rest = "", text = "", reply = null;
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
@@ -116,7 +128,11 @@
         if (line === "data: [DONE]") continue;
         const chunk = JSON.parse(line.slice(6));
         if (chunk.error) throw new Error(chunk.error.message);
-        bubble.firstChild.data += chunk.choices[0].delta.content || "";
+        text += chunk.choices[0].delta.content || "";
+        if (text) {
+          bubble.firstChild.data = text;
+          bubble.removeAttribute("aria-busy");
+        }
         if (chunk.message) seen.add(chunk.message);
         reply = chunk.reply || reply;
         log.scrollTop = log.scrollHeight;
@@ -129,7 +145,7 @@
     mine.classList.remove("failed");
     mine.onclick = null;
     mine.title = "";
-    const bubble = show("assistant", "");
+    const bubble = show("assistant", words.typing);
     bubble.setAttribute("aria-busy", "true");
     try {
       const answer = await post("/messages", { conversation: kept.conversation, message_id: id, text, stream: true });
@@ -146,7 +162,6 @@
       mine.title = words.failed;
       mine.onclick = () => send(text, id, mine);  // the same id: it is the same message, and kept once
     }
-    bubble.removeAttribute("aria-busy");
   };
   // What comes later, a person's reply too; also what was said before this page was opened.
   const listen = async () => {
