@@ -268,6 +268,17 @@ def test_support_answers_and_hears_the_verdict(site: Running, browser: Browser) 
     last = page.locator(".said.app[data-action=handover]").last
     last.wait_for()
     assert "转人工" in last.inner_text()
+    with httpx.Client(base_url=f"{site.url}/v1/apps/support", headers=site.headers) as web:
+        waiting = web.get("/inbox").json()["conversations"]
+        (here,) = [one["id"] for one in waiting if one["conversation"].startswith("console-")]
+        web.post(f"/inbox/{here}/reply", json={"agent": "小王", "text": "您好，我来帮您。"}).raise_for_status()
+        page.locator("[data-turn=person]").wait_for()
+        assert "小王" in page.locator("[data-turn=person]").inner_text()
+        page.locator(".ask input").fill("谢谢")
+        page.locator("[data-send]").click()
+        page.locator("[data-action=person]").wait_for()
+        web.post(f"/inbox/{here}/resolve", json={"agent": "小王"}).raise_for_status()
+    assert page.locator(".said.person").count() == 3
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     assert watched.faults == []
     page.context.close()
