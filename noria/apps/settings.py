@@ -187,6 +187,10 @@ class DeskSettings(FolderSettings):
     """What may be done for customers."""
     channels: Path | None = None
     """Where customers write besides the API and the widget."""
+    proposals: Path | None = None
+    """Questions that customers asked and that a person accepts, in the console or there; in the lake where it is left out."""
+    console: Path | None = None
+    """Folder of a run, or any other: the console is served, too, with what was measured there."""
     link: str = ""
     """Address under which the files are published."""
     faq: Path | None = None

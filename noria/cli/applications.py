@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +15,8 @@ from noria.core.messages import for_terminal, message
 from noria.server.http.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from noria.server.http.state import App
 
 Server = Annotated[ServerSettings, Parameter(name="*")]
@@ -221,8 +223,23 @@ def brief(
     return 0
 
 
-def serve_application(models: Sequence[Path], application: App, settings: ServerSettings) -> int:
-    """Serve models with one application until Ctrl-C or SIGTERM; return the exit code."""
+def console_of(root: Path | None) -> Callable[[FastAPI], None] | None:
+    """Return what adds the console to a server, with the results of the run in a folder; None where no folder is given."""
+    if root is None:
+        return None
+
+    def prepare(application: FastAPI) -> None:
+        from noria.console.mount import mount
+
+        mount(application, application.state.noria, root)
+
+    return prepare
+
+
+def serve_application(
+    models: Sequence[Path], application: App, settings: ServerSettings, console: Path | None = None
+) -> int:
+    """Serve models with one application until Ctrl-C or SIGTERM, with the console where it is wished; return the exit code."""
     import signal
 
     from noria.api.serving import print_address
@@ -231,7 +248,10 @@ def serve_application(models: Sequence[Path], application: App, settings: Server
         print_address(url, key)
         print_notes(application)
 
-    return 130 if noria.serve(*models, apps=[application], announce=announce, settings=settings) == signal.SIGINT else 0
+    told = noria.serve(
+        *models, apps=[application], announce=announce, prepare=console_of(console), settings=settings
+    )
+    return 130 if told == signal.SIGINT else 0
 
 
 def print_notes(application: App) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from json import dumps
 from pathlib import Path
@@ -16,7 +17,7 @@ from noria.core.errors import InputError
 from noria.core.messages import environment_language, for_terminal, message
 from noria.server.http.settings import ServerSettings
 
-from .files import SettingsFile
+from .files import SettingsFile, needed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ Weeks = Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1
 def mine(
     dialogues: Path | None = None,
     *,
-    out: Path,
+    out: Path | None = None,
     lake: Path | None = None,
     weeks: Weeks = None,
     model: Path | None = None,
@@ -48,7 +49,7 @@ def mine(
 
         noria ship support mine chats.csv --model runs/demo/embed-served --out proposals.csv
         noria ship support mine --lake runs/lake --weeks 1 --model runs/demo/embed-served --out proposals.csv
-        noria ship support mine --settings desk.toml --weeks 1 --out knowledge/proposals.csv
+        noria ship support mine --settings desk.toml --weeks 1
         noria ship support runs/demo/embed-served --faq proposals.csv
 
     Parameters
@@ -56,7 +57,7 @@ def mine(
     dialogues
         A file of turns (columns dialogue, speaker, text), of conversations (turns: a list of speaker and text), or of one text a conversation whose lines begin with who speaks.
     out
-        The CSV to write, or to add to.
+        The CSV to write, or to add to; else that of --settings, else the one in the lake, which the console shows.
     lake
         A server's lake; that of --settings where neither it nor dialogues are named.
     weeks
@@ -79,15 +80,19 @@ def mine(
     from noria.apps.support.opening import what_is_known
     from noria.apps.support.review.asked import questions
     from noria.apps.support.review.figures import since_weeks
-    from noria.apps.support.review.proposals import Table, beside, unanswered
+    from noria.apps.support.review.proposals import beside, unanswered
+    from noria.apps.support.review.table import Table, changing, table_of
     from noria.core.folder import write_bytes
     from noria.lake.event import EPOCH
 
-    desk = DeskSettings.given(file, model=model, faq=faq, kb=kb)
+    desk = DeskSettings.given(file, model=model, faq=faq, kb=kb, proposals=out)
     lake = lake or (desk.server.lake if file and not dialogues else None)
     if not dialogues and not lake:
         raise InputError(message("apps.mined_nothing"), allowed=message("apps.mine_named"))
-    read = list(read_dialogues(dialogues)) if dialogues else []
+    table_file = needed("--out", desk.proposals or (table_of(lake) if lake else None))
+    read = []
+    if dialogues:
+        read = [tuple(replace(turn, source=dialogues.name) for turn in one) for one in read_dialogues(dialogues)]
     if lake:
         since = since_weeks(weeks, datetime.now(UTC), desk.server.day_zone) if weeks else EPOCH
         read += unanswered(questions(lake, since))
@@ -96,16 +101,22 @@ def mine(
     texts = [text for entry in known for _, text in entry.known()]
 
     async def proposed(embed: Embed | None) -> Table:
-        return await beside(out, await mined(read, embed, least=least), embed, texts)
+        found = await mined(read, embed, least=least)
+        with changing(table_file):
+            made = await beside(table_file, found, embed, texts)
+            if made.new:
+                write_bytes(table_file, made.csv())
+        return made
 
     with _embedding_of(desk) as embed:
         table = asyncio.run(proposed(embed))
     if not table.new and not table.rows:
         source = dialogues or lake
         raise InputError(message("apps.nothing_asked", path=source), hint=message("apps.asked_less", least=least))
-    write_bytes(out, table.csv())
     asked = sum(one.asked for one in table.new)
-    print(for_terminal(message("lines.proposals", count=len(table.new), asked=asked, dialogues=len(read), out=out)))
+    print(
+        for_terminal(message("lines.proposals", count=len(table.new), asked=asked, dialogues=len(read), out=table_file))
+    )
     if table.rows:
         print(for_terminal(message("lines.proposals_kept", kept=len(table.rows))))
 

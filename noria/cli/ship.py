@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
@@ -15,11 +14,8 @@ from noria.server.guard.guard import GuardSettings
 from noria.server.http.settings import ServerSettings
 
 from . import events, recommend, support
-from .applications import brief, monitor, watch
+from .applications import brief, console_of, monitor, watch
 from .rollout import versions
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 app = App(name="ship", help="Models -> HTTP service and applications.")
 key_app = App(
@@ -83,7 +79,7 @@ def serve(
     for model in models:
         for words in caveats_of(model):
             print(for_terminal(message("lines.note", name=model.name, words=words)), file=sys.stderr, flush=True)
-    told = noria.serve(*models, apps=apps, guard=guard, prepare=_console(console), settings=settings)
+    told = noria.serve(*models, apps=apps, guard=guard, prepare=console_of(console), settings=settings)
     return 130 if told == signal.SIGINT else 0
 
 
@@ -325,15 +321,3 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
 
     revoked = Keys(lake / "server").revoke(key)
     print(for_terminal(message("lines.revoked", id=revoked.id, name=revoked.name)))
-
-
-def _console(root: Path | None) -> Callable[[FastAPI], None] | None:
-    if root is None:
-        return None
-
-    def prepare(application: FastAPI) -> None:
-        from noria.console.mount import mount
-
-        mount(application, application.state.noria, root)
-
-    return prepare

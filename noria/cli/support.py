@@ -47,6 +47,8 @@ def support(
     chat: Path | None = None,
     actions: Path | None = None,
     channels: Path | None = None,
+    proposals: Path | None = None,
+    console: Path | None = None,
     people: Annotated[PeopleSettings, Parameter(name="people")] = PeopleSettings(),
     widget: Annotated[WidgetSettings, Parameter(name="widget")] = WidgetSettings(),
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -66,6 +68,7 @@ def support(
         noria ship support runs/demo/embed-served --people.zone Asia/Shanghai --people.hours "mon-fri 09:00-18:00"
         noria ship support runs/demo/embed-served --widget.origins https://shop.example
         noria ship support runs/demo/embed-served --kb kb --actions actions.toml --channels channels.toml
+        noria ship support runs/demo/embed-served --faq shop.xlsx --console runs/demo
         noria ship support --settings desk.toml
 
     Parameters
@@ -86,6 +89,10 @@ def support(
         A TOML file of what may be done for customers: the fields that are asked for and the signed webhook that is then called. Not with --ask.
     channels
         A TOML file of where customers write besides the API and the widget: signed webhooks, Slack, Feishu, DingTalk, WeCom.
+    proposals
+        The table that `noria ship support mine` writes: its accepted rows are known, and the console's page Proposals accepts and edits them; in the server's lake where it is left out.
+    console
+        Folder of a run, or any other: serve the console, too, with its inbox, proposals and figures, and what was measured in that folder.
     ask
         A question to answer here and now; several are one conversation.
     file
@@ -93,17 +100,20 @@ def support(
     """
     import asyncio
 
+    from noria.apps.support.opening import what_is_known
     from noria.apps.support.routes import Support
 
     flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb, "chat": chat}
-    flags |= {"actions": actions, "channels": channels}
+    flags |= {"actions": actions, "channels": channels, "proposals": proposals, "console": console}
     told = DeskSettings.given(file, **flags, people=people, widget=widget, server=settings)
     model_folder = needed("MODEL", told.model)
     decoders = [told.chat] if told.chat else []
-    known = (told.faq, told.outside, told.wrong, told.people, told.widget, told.kb)
-    application = Support(None, *known, writes=bool(decoders), actions=told.actions, channels=told.channels)
     if not ask:
-        return serve_application([model_folder, *decoders], application, told.server)
+        known = (told.faq, told.outside, told.wrong, told.people, told.widget, told.kb)
+        files = {"actions": told.actions, "channels": told.channels, "proposals": told.proposals}
+        application = Support(None, *known, writes=bool(decoders), **files)
+        return serve_application([model_folder, *decoders], application, told.server, told.console)
+    entries, knowledge = what_is_known(told.faq, told.outside, told.kb, told.proposals)
 
     async def answer(desk: Desk, embed: Embed) -> None:
         from noria.apps.support.conversation import START
@@ -113,7 +123,7 @@ def support(
             reply, kept = await desk.turn(question, embed, kept)
             print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
 
-    asyncio.run(_at_desk(model_folder, application.faq, told.wrong, answer, application.knowledge))
+    asyncio.run(_at_desk(model_folder, entries, told.wrong, answer, knowledge))
     return 0
 
 
@@ -167,7 +177,7 @@ def judge(
 
     flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb, "held_out": rows}
     told = DeskSettings.given(file, **flags)
-    known, knowledge = what_is_known(told.faq, told.outside, told.kb)
+    known, knowledge = what_is_known(told.faq, told.outside, told.kb, told.proposals)
     asked = read_asked(told.held_out, known) if told.held_out else kept_for_judging(known)
     if not asked:
         raise InputError(message("apps.nothing_to_judge"), hint=message("apps.asked_rows"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -35,6 +35,7 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
     "ship": (
         ("support", "/support"),
         ("inbox", "/inbox"),
+        ("proposals", "/proposals"),
         ("service", "/service"),
         ("monitor", "/monitor"),
         ("recommend", "/recommend"),
@@ -49,6 +50,7 @@ ICONS = {
     "playground": "M4 6h16M4 12h10M4 18h7M17 15l4 3-4 3z",
     "support": "M4 5h16v11H10l-5 4v-4H4z",
     "inbox": "M4 13l3-8h10l3 8v6H4zM4 13h5l1 3h4l1-3h5",
+    "proposals": "M5 4h14v16H5zM8 9h8M8 13h5M13 17l2 2 4-5",
     "service": "M4 19h16M6 19v-6M11 19V8M16 19V5M4 6l4 3 4-4 3 2",
     "monitor": "M3 13h4l3-8 4 14 3-6h4",
     "recommend": "M5 4h14v16l-7-4-7 4z",
@@ -76,6 +78,8 @@ class View:
     words: Words
     session: Session
     path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    """What stands behind the question mark of its address."""
 
     @property
     def state(self) -> State:
@@ -100,7 +104,7 @@ def view_of(console: Console, request: Request, path: str) -> View:
         context: RequestContext = request.scope[CONTEXT]
         name = context.caller.key if context.caller else ""
         session = Session(name, name, 0.0, name)
-    return View(console, words_of(request), session, path)
+    return View(console, words_of(request), session, path, dict(request.query_params))
 
 
 @contextmanager

@@ -65,7 +65,9 @@ def desk(embedder: Path, shop: tuple[str, Path], tmp_path_factory: pytest.TempPa
     lines = BUNDLED.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if json.loads(line)["id"] in ("gpu", "port", "key", "install")]
     (root / "faq.jsonl").write_text("\n".join(kept), encoding="utf-8")
-    app = Support(faq=root / "faq.jsonl", kb=root / "kb", widget=WidgetSettings(origins=(shop[0],), messages_minute=100))
+    app = Support(
+        faq=root / "faq.jsonl", kb=root / "kb", widget=WidgetSettings(origins=(shop[0],), messages_minute=100)
+    )
     with serving(ServerSettings(port=0, lake=root / "lake", threads=1), [embedder], [app]) as running:
         for language in ("zh", "en"):
             (shop[1] / f"{language}.html").write_text(PAGE.format(language=language, url=running.url), encoding="utf-8")

@@ -39,6 +39,7 @@ PAGES = (
     "playground",
     "support",
     "inbox",
+    "proposals",
     "service",
     "monitor",
     "recommend",
@@ -56,6 +57,7 @@ SHOWN = {
     "playground": ["sentiment-int8"],
     "support": ["Noria"],
     "inbox": ["我要转人工"],
+    "proposals": ["chats.csv", "12"],
     "service": ["n = 1", "1"],
     "monitor": ["n = 1,128", "房间潮湿"],
     "recommend": ["8"],
@@ -84,6 +86,8 @@ def site(
     from noria.apps.monitor.routes import Monitor
     from noria.apps.monitor.topics import read_topics
     from noria.apps.recommend.routes import Recommend
+    from noria.apps.support.mining import Proposal
+    from noria.apps.support.review.table import Table
     from noria.apps.support.routes import Support
     from noria.server.http.run import serving
     from noria.server.http.settings import ServerSettings
@@ -93,6 +97,9 @@ def site(
     lake = root / "lake"
     make_watch(lake, read_topics().names)
     made = {"sentiment-int8": classifier, "entities-int8": tagger, "embed-int8": embedder, "pretrain": writer}
+    table = lake / "apps" / "support" / "proposals.csv"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_bytes(Table(table, new=(Proposal(12, "可以刻字吗", ("能刻字吗",), "", ("chats.csv",)),)).csv())
     models = [shutil.copytree(model, root / name) for name, model in made.items()]
     items = [Item(str(number), title, text) for number, (title, text) in enumerate(ARTICLES)]
     apps = [Support(), Monitor(lambda text: text, "sentiment-int8", "entities-int8"), Recommend(items)]

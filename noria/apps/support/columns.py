@@ -21,7 +21,7 @@ from noria.core.messages import message
 
 from .languages import NAMES, code_of
 
-Role = Literal["questions", "paraphrases", "test", "answer", "id", "language", "accepted", "asked", "when"]
+Role = Literal["questions", "paraphrases", "test", "answer", "id", "language", "accepted", "asked", "when", "source"]
 
 _ROLES: dict[Role, str] = {
     "questions": "question questions q query faq prompt title 问题 标准问题 标准问 标准问法 主问题 问句 提问 问",
@@ -35,6 +35,7 @@ _ROLES: dict[Role, str] = {
     "asked": "asked times 次数 提问次数",
     "when": "when 条件 适用条件",
     "accepted": "accepted accept approved 采纳 接受 通过 已采纳",
+    "source": "source 来源",
 }
 _COLUMNS: dict[str, Role] = {name: role for role, names in _ROLES.items() for name in names.split()}
 # Not `id` and `no`: question_id and question_no are numbers, in no language.
@@ -126,8 +127,8 @@ def row_of(value: Mapping[str, Any], path: str | Path, line: int) -> Row:
                 row.unused.append(name.strip().casefold())
             continue
         role, of = told
-        if role == "asked":
-            continue  # of proposals: how often, which is the person's to see
+        if role in ("asked", "source"):
+            continue  # of proposals: how often and where, which is the person's to see
         if _empty(found):
             if role == "accepted":
                 row.accepted = False

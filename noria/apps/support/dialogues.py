@@ -53,6 +53,8 @@ class Turn:
     text: str
     whole: bool = False
     """Whether it is known to ask one thing, so that it is cut nowhere."""
+    source: str = ""
+    """Where it was said: name of a file, or id of a conversation."""
 
 
 Dialogue = tuple[Turn, ...]

@@ -20,6 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from noria.core.errors import InputError, RowError
 from noria.core.messages import message
 from noria.text.records import read_records
@@ -111,10 +113,9 @@ def read_faq(path: str | Path = BUNDLED, outside: str | Path | None = None) -> F
         RowError: a line cannot be used.
     """
     notes: list[str] = []
-    entries = _merged([row_of(value, path, line) for line, value in _records(path, notes)], path, notes)
+    entries = entries_of([row_of(value, path, line) for line, value in _records(path, notes)], path, notes)
     if not entries:
         raise InputError(message("apps.holds_question", path=path), allowed=message("apps.question_answer"))
-    entries = _once(entries, path, notes)
     own: list[Outside] = []
     known = {plain(text): entry for entry in entries for text in (*_texts(entry), *entry.answers.values())}
     for line, value in [] if outside is None else _records(outside, notes):
@@ -133,6 +134,57 @@ def read_faq(path: str | Path = BUNDLED, outside: str | Path | None = None) -> F
     common = [row for row in bundled if plain(row.text) not in known and plain(row.text) not in given]
     notes += _near(entries)
     return Faq(tuple(entries), (*own, *common), tuple(notes))
+
+
+def entries_of(rows: Sequence[Row], path: str | Path, notes: list[str]) -> list[Entry]:
+    """Return the entries that rows make, of those that a person accepted; none where no row is.
+
+    Args:
+        rows: as they stand in a file.
+        path: the file, for what is said of it.
+        notes: what its writer should look at is put here.
+
+    Raises:
+        InputError: one question stands under two entries.
+        RowError: a row cannot be used.
+    """
+    return _once(_merged(rows, path, notes), path, notes)
+
+
+def with_more(faq: Faq, entries: Sequence[Entry], prefix: str) -> Faq:
+    """Return a list with further entries. What it knows stays as it is: of an answer that it has, an entry is more ways to ask.
+
+    Args:
+        faq: the list, which may be empty.
+        entries: what is put to it; ways to ask that it knows are left out.
+        prefix: begins the ids of what is new, which come from the question: they outlive a row that moves.
+    """
+    held = {entry.id: entry for entry in faq.entries}
+    known = {plain(text) for entry in faq.entries for text in _texts(entry)}
+    by_answer = {plain(text): entry.id for entry in faq.entries for text in entry.answers.values()}
+    for entry in entries:
+        forms = {
+            language: tuple(text for of, text in entry.known() if of == language and plain(text) not in known)
+            for language, _ in entry.known()
+        }
+        forms = {language: texts for language, texts in forms.items() if texts}
+        if not forms:
+            continue
+        owner = next((by_answer[key] for text in entry.answers.values() if (key := plain(text)) in by_answer), None)
+        if owner is None or held[owner].cases or entry.cases:
+            first = plain(next(iter(forms.values()))[0])
+            name = f"{prefix}{xxhash.xxh3_64_hexdigest(first.encode())}"
+            held[name] = replace(entry, id=name, questions=forms, paraphrases={}, test={})
+            continue
+        before = held[owner].paraphrases
+        more = {language: (*before.get(language, ()), *texts) for language, texts in forms.items()}
+        held[owner] = replace(held[owner], paraphrases={**before, **more})
+    found = tuple(held.values())
+    now = {plain(text) for entry in found for text in (*_texts(entry), *entry.answers.values())}
+    outside = faq.outside or tuple(
+        _outside(value, BUNDLED_OUTSIDE, line) for line, value in _records(BUNDLED_OUTSIDE, [])
+    )
+    return Faq(found, tuple(row for row in outside if plain(row.text) not in now), faq.notes) if entries else faq
 
 
 def _records(path: str | Path, notes: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -27,6 +27,8 @@ SHORTEST, LONGEST = 2, 40
 """Words, or Chinese characters, of what is taken for a question; shorter is an answer, longer a story."""
 SIMILAR = 8
 """Most similar questions that a proposal lists: those most often asked, apart from its title."""
+SOURCES = 3
+"""Places that a proposal names at most of those where it was asked."""
 NEAR = 0.62
 """Cosine of centred embeddings from which two questions are taken for one."""
 BLOCK = 2_000
@@ -46,10 +48,12 @@ class Proposal:
     similar: tuple[str, ...]
     answer: str
     """The desk's reply that is most like all its replies; empty where none is known."""
+    sources: tuple[str, ...] = ()
+    """Where it was asked: names of files, or ids of conversations."""
 
 
-def exchanges(dialogues: Iterable[Dialogue]) -> list[tuple[str, str]]:
-    """Return each question of a customer with what the desk said next, both masked; "" where it said nothing of use."""
+def exchanges(dialogues: Iterable[Dialogue]) -> list[tuple[str, str, str]]:
+    """Return each question of a customer with what the desk said next, both masked, "" where it said nothing of use; and where."""
     found = []
     for turns in dialogues:
         for at, turn in enumerate(turns):
@@ -65,7 +69,7 @@ def exchanges(dialogues: Iterable[Dialogue]) -> list[tuple[str, str]]:
                     break
                 said.append(other.text)
             answer = " ".join(text for text in said if not courtesy(text))
-            found += [(one, mask(answer)[0] if len(asked) == 1 else "") for one in asked]
+            found += [(one, mask(answer)[0] if len(asked) == 1 else "", turn.source) for one in asked]
     return found
 
 
@@ -84,9 +88,11 @@ async def mine(
     counts: Counter[str] = Counter()
     shown: dict[str, Counter[str]] = {}
     replies: dict[str, list[str]] = {}
-    for question, answer in pairs:
+    places: dict[str, list[str]] = {}
+    for question, answer, source in pairs:
         key = plain(question)
         counts[key] += 1
+        places.setdefault(key, []).append(source)
         shown.setdefault(key, Counter())[question] += 1
         if answer:
             replies.setdefault(key, []).append(answer)
@@ -105,7 +111,8 @@ async def mine(
         others = [at for at in sorted(group, key=lambda at: (-counts[keys[at]], at)) if at != title]
         forms = [shown[keys[at]].most_common(1)[0][0] for at in (title, *others)]
         answer = await _best_answer([one for key in members for one in replies.get(key, ())], embed)
-        found.append(Proposal(total, forms[0], tuple(forms[1 : SIMILAR + 1]), answer))
+        last = dict.fromkeys(source for key in members for source in reversed(places[key]) if source)
+        found.append(Proposal(total, forms[0], tuple(forms[1 : SIMILAR + 1]), answer, tuple(last)[:SOURCES]))
     return sorted(found, key=lambda one: -one.asked)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,22 @@ from noria.core.messages import as_is, message
 
 from .certainty import Certainty, certainties, confused, reference_texts
 from .desk import Desk
-from .faq import BUNDLED, SHOWN, Entry, Faq, read_faq
+from .faq import BUNDLED, SHOWN, Entry, Faq, read_faq, with_more
 from .knowledge.base import Knowledge
 from .matching import Kind, Known, Matcher, unit
 from .plain import simplified, tokens
 from .replies import Costs
+from .review.table import accepted
+
+PROPOSED = "proposal-"
+"""Begins the ids of entries that were proposed and accepted."""
 
 
 def what_is_known(
-    faq: str | Path | None = None, outside: str | Path | None = None, kb: str | Path | None = None
+    faq: str | Path | None = None,
+    outside: str | Path | None = None,
+    kb: str | Path | None = None,
+    proposals: str | Path | None = None,
 ) -> tuple[Faq, Knowledge | None]:
     """Return a desk's questions and its knowledge base.
 
@@ -29,10 +37,12 @@ def what_is_known(
         faq: questions and answers; those of the knowledge base where there is one, else the bundled ones.
         outside: questions to be handed over besides the bundled ones.
         kb: folder of a knowledge base.
+        proposals: table of proposals, whose accepted rows are known, too.
     """
     knowledge = None if kb is None else Knowledge.open(kb)
     listed = faq or (BUNDLED if knowledge is None else knowledge.faq)
-    return Faq((), ()) if listed is None else read_faq(listed, outside), knowledge
+    found = Faq((), ()) if listed is None else read_faq(listed, outside)
+    return with_more(found, accepted(proposals), PROPOSED) if proposals else found, knowledge
 
 
 def known_texts(faq: Faq) -> list[Known]:
@@ -76,7 +86,19 @@ async def open_desk(
     texts = list(dict.fromkeys([text.text for text in known] + reference_texts(reference)))
     found = await embed([simplified(text) for text in texts])
     vectors = dict(zip(texts, np.asarray(found, dtype=np.float64), strict=True))
-    known += answers
+    # In a thread of its own: a desk that serves answers from what it knew meanwhile.
+    return await asyncio.to_thread(_opened, faq, reference, known + answers, vectors, costs, wrong, knowledge)
+
+
+def _opened(
+    faq: Faq,
+    reference: Faq,
+    known: Sequence[Known],
+    vectors: Mapping[str, np.ndarray],
+    costs: Costs | None,
+    wrong: float | None,
+    knowledge: Knowledge | None,
+) -> Desk:
     near = _answerable(known, vectors)
     kept = [text for text in known if text.text not in near]
     matcher = Matcher(kept, np.array([vectors[text.text] for text in kept]))

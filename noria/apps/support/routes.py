@@ -26,12 +26,14 @@ from .channels.intake import Channels
 from .conversation import START, Conversation, knowing
 from .courtesies import question_in
 from .desk import Desk, form
+from .faq import Entry, with_more
 from .inbox import SCOPE, Inbox, Suggestion
 from .languages import language_among
 from .messages import Facts, Messages
-from .opening import open_desk, what_is_known
+from .opening import PROPOSED, open_desk, what_is_known
 from .people import People
 from .replies import Reply
+from .review.accepting import Proposals
 from .review.figures import Report, report, since_weeks
 from .visitors import Visitors
 from .writing import chat_model, written
@@ -103,6 +105,7 @@ class Support:
         writes: whether the served model that chats words what is quoted; each sentence is checked against the quotation.
         actions: TOML file of what may be done for customers.
         channels: TOML file of where customers write besides the API and the widget.
+        proposals: table of proposals, of which the accepted ones are known; in the server's lake where it is left out.
     """
 
     name = "support"
@@ -119,12 +122,16 @@ class Support:
         writes: bool = False,
         actions: str | Path | None = None,
         channels: str | Path | None = None,
+        proposals: str | Path | None = None,
     ) -> None:
         self.model, self.wrong, self.writes = model, wrong, writes
         self.decoder = ""
         """Name of the model that writes, once the application has started."""
         self.people, self.visitors = People(people), Visitors(widget)
-        self.faq, self.knowledge = what_is_known(faq, outside, kb)
+        self._listed, self.knowledge = what_is_known(faq, outside, kb)
+        self.faq = self._listed
+        """What is listed and, once the application has started, what was accepted of proposals."""
+        self.proposals = Proposals(proposals, lambda: self._listed, self.learn, model)
         self.actions = Actions(read_actions(actions) if actions else {}, self.people.today)
         self.messages = Messages(self.reply, self.people)
         self.channels = Channels(channels, self.messages, self.people)
@@ -134,11 +141,17 @@ class Support:
     async def start(self, state: State) -> None:
         """Embed the questions and answers through the served model; open the conversations."""
         self.decoder = chat_model(state) if self.writes else ""
-        embed = keeping(RequestContext(state), self.name, self.model)
-        self.desk = await open_desk(self.faq, embed, wrong=self.wrong, knowledge=self.knowledge)
+        self._embed = keeping(RequestContext(state), self.name, self.model)
+        await self.proposals.start(state)
         await self.people.start(state)
         self.visitors.start(state)
         await self.channels.start(state)
+
+    async def learn(self, accepted: Sequence[Entry]) -> None:
+        """Answer from now on from what is listed and what a person accepted."""
+        faq = with_more(self._listed, accepted, PROPOSED)
+        self.desk = await open_desk(faq, self._embed, wrong=self.wrong, knowledge=self.knowledge)
+        self.faq = faq
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -189,7 +202,7 @@ class Support:
         """Return what a person may answer to a text: the entries nearest to it, nearest first."""
         desk, question = self._ready(), question_in(text)
         (match,) = desk.matches([question], await embedder(context, self.model)([form(question)]))
-        known = {entry.id: entry for entry in self.faq.entries}
+        known = {entry.id: entry for entry in desk.faq.entries}
         found = [known[one] for one in match.entries]
         return [Suggestion(one.title(match.language), one.answer(match.language), one.id) for one in found]
 
@@ -211,12 +224,13 @@ class Support:
         return asyncio.run(report(state.lake, since_weeks(weeks, now, zone), now, zone=zone, budget=self.wrong))
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /ask, POST /choose, GET /entries and GET /report, and the routes of conversations, of the inbox and of the widget."""
+        """Return POST /ask, POST /choose, GET /entries and GET /report, and the routes of conversations, inbox, widget and proposals."""
         return (
             *self.messages.routes(),
             *Inbox(self.suggest, self.people).routes(),
             *self.visitors.routes(),
             *self.channels.routes(),
+            *self.proposals.routes(),
             Route("POST", "/ask", self._ask, body=Ask, reply=dict[str, Any]),
             Route("POST", "/choose", self._choose, body=Choose, reply=dict[str, Any]),
             Route("GET", "/entries", self._entries, query=Entries, reply=list[dict[str, str]]),

@@ -10,7 +10,21 @@ from nicegui import ui
 from noria.console.shell import Console, View, frame, problem, view_of
 from noria.core.errors import NoriaError
 
-from . import inbox, market, models, monitor, overview, playground, promote, recommend, service, status, support, users
+from . import (
+    inbox,
+    market,
+    models,
+    monitor,
+    overview,
+    playground,
+    promote,
+    proposals,
+    recommend,
+    service,
+    status,
+    support,
+    users,
+)
 
 PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "overview": ("/", overview.show),
@@ -18,6 +32,7 @@ PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "playground": ("/playground", playground.show),
     "support": ("/support", support.show),
     "inbox": ("/inbox", inbox.show),
+    "proposals": ("/proposals", proposals.show),
     "service": ("/service", service.show),
     "monitor": ("/monitor", monitor.show),
     "recommend": ("/recommend", recommend.show),

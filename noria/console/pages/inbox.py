@@ -61,6 +61,8 @@ class _Inbox:
         paragraph(words("inbox.keys"), "small soft inbox-keys")
         ui.keyboard(on_key=self.key, ignore=["input", "select", "textarea"])
         await self.refresh()
+        if wanted := self.view.query.get("conversation"):
+            await self.choose_conversation(wanted)
         ui.timer(EVERY_SECONDS, self.refresh)
         await ui.context.client.connected()
         kept = await ui.run_javascript(f"return localStorage.getItem({json.dumps(NAME)})")

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from noria.console import charts
 from noria.console.figures import figures
-from noria.console.shell import View, block, card, empty, foreign, paragraph, worked_out
+from noria.console.shell import View, block, card, empty, foreign, link, paragraph, worked_out
 from noria.console.words import Words
 from noria.core.figure import Figure
 
@@ -112,5 +112,4 @@ def _unanswered(report: Report, words: Words) -> None:
         for one in report.unanswered
     )
     block(f'<table class="plain"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>', "scroll-x")
-    command = "noria ship support mine --lake LAKE --weeks 1 --out proposals.csv"
-    block(f'<p class="small soft">{escape(words("service.mine"))} <code translate="no">{escape(command)}</code></p>')
+    block(f'<p class="small soft"><a href="{link("/proposals")}">{escape(words("service.mine"))}</a></p>')
