@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,13 @@ from noria.apps.support.actions.flow import filled, read_actions
 from noria.apps.support.actions.running import Actions, Utterance
 from noria.apps.support.conversation import START, Conversation
 from noria.apps.support.desk import Desk
-from noria.apps.support.faq import Faq
+from noria.apps.support.faq import Faq, read_faq, with_more
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import build
 from noria.apps.support.languages import language_among
 from noria.apps.support.opening import open_desk
 from noria.apps.support.replies import Reply
-from noria.core.errors import NoriaError, SettingError
+from noria.core.errors import InputError, NoriaError, SettingError
 from noria.server.webhook import verified
 
 TODAY = date(2026, 9, 30)
@@ -37,6 +38,7 @@ FILE = """
 [order]
 title = {zh = "查询订单", en = "Order status"}
 words = ["查订单", "订单 哪", "where is my order"]
+examples = ["我的包裹到哪了", "has my parcel left yet?"]
 retries = 1
 answer = {zh = "订单 {order}：{reply.state}，{reply.days} 天内送到。", en = "Order {order} is {reply.state}: {reply.days} days."}
 statuses.404 = {zh = "没有订单 {order}，请核对。", en = "There is no order {order}."}
@@ -128,7 +130,10 @@ class Talk:
         given = Utterance(text, id or f"m{self.count}", "chat-7", language_among(text, ("zh", "en")))
 
         async def reply() -> tuple[Reply, Conversation]:
-            return await actions.reply(given, self.kept, self.desk) or await self.desk.turn(text, nothing, self.kept)
+            if done := await actions.reply(given, self.kept, self.desk):
+                return done
+            turn = await self.desk.turn(text, nothing, self.kept)
+            return await actions.matched(turn[0], given, self.kept) or turn
 
         found, kept = asyncio.run(reply())
         self.kept = Conversation.of(json.loads(json.dumps(kept.as_dict())))
@@ -253,6 +258,41 @@ def test_a_message_that_is_sent_again_is_one_call_to_the_endpoint(talk: Talk, sh
     talk.kept = before  # killed between the call and the reply
     talk.say("AB12345678", id="the message")
     assert [one.headers["idempotency-key"] for one in shop.requests] == ["the message"] * 2
+
+
+async def letters(texts: Any) -> np.ndarray:
+    return np.array(
+        [[text.lower().count(one) + 0.01 for one in "abcdefghijklmnopqrstuvwxyz包裹到哪"] for text in texts]
+    )
+
+
+def test_an_example_begins_an_action_and_so_does_the_choice_of_it(talk: Talk, shop: Endpoint, tmp_path: Path) -> None:
+    file = tmp_path / "faq.csv"
+    file.write_text("question,answer\n怎么退货,七天内可退。\nIs it free?,It is.\n", encoding="utf-8")
+    actions = Actions(read_actions(talk.file), lambda: TODAY, environ=SECRETS)
+    talk.desk = asyncio.run(open_desk(with_more(read_faq(file), actions.entries()), letters))
+    for text, asked in (
+        ("Has my parcel left yet?", "What is the order number?"),
+        ("我的包裹到哪了？", "请提供订单号。"),
+    ):
+        reply = talk.say(text)
+        assert (reply.action, reply.flow, reply.text) == ("confirm", "order", asked)
+        assert talk.say("cancel").action == "courtesy"
+    assert talk.say("怎么退货").text == "七天内可退。"
+    talk.kept = replace(START, question="AB12345678 怎么还没来", offered=("action:order", "line-2"), language="zh")
+    assert (
+        talk.say("1").text == "订单 AB12345678：on its way，2 天内送到。"
+    )  # what was said before is not asked for again
+    assert len(shop.requests) == 1
+    talk.kept = replace(START, question="AB12345678 怎么还没来", offered=("action:order", "line-2"), language="zh")
+    assert talk.say("2").text == "七天内可退。"
+
+
+def test_an_example_of_two_actions_is_refused(talk: Talk) -> None:
+    twice = FILE.replace('pattern = "取件|pick.?up"', 'examples = ["我的包裹到哪了？"]')
+    talk.file.write_text(twice.replace("URL", "https://shop.example"), encoding="utf-8")
+    with pytest.raises(InputError, match="one question stands under two entries"):
+        Actions(read_actions(talk.file), lambda: TODAY, environ=SECRETS).entries()
 
 
 def test_a_rule_begins_an_action(talk: Talk, tmp_path: Path) -> None:

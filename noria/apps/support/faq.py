@@ -151,13 +151,13 @@ def entries_of(rows: Sequence[Row], path: str | Path, notes: list[str]) -> list[
     return _once(_merged(rows, path, notes), path, notes)
 
 
-def with_more(faq: Faq, entries: Sequence[Entry], prefix: str) -> Faq:
+def with_more(faq: Faq, entries: Sequence[Entry], prefix: str = "") -> Faq:
     """Return a list with further entries. What it knows stays as it is: of an answer that it has, an entry is more ways to ask.
 
     Args:
         faq: the list, which may be empty.
         entries: what is put to it; ways to ask that it knows are left out.
-        prefix: begins the ids of what is new, which come from the question: they outlive a row that moves.
+        prefix: begins the ids of what is new, which then come from the question: they outlive a row that moves. Else they stay.
     """
     held = {entry.id: entry for entry in faq.entries}
     known = {plain(text) for entry in faq.entries for text in _texts(entry)}
@@ -173,7 +173,7 @@ def with_more(faq: Faq, entries: Sequence[Entry], prefix: str) -> Faq:
         owner = next((by_answer[key] for text in entry.answers.values() if (key := plain(text)) in by_answer), None)
         if owner is None or held[owner].cases or entry.cases:
             first = plain(next(iter(forms.values()))[0])
-            name = f"{prefix}{xxhash.xxh3_64_hexdigest(first.encode())}"
+            name = f"{prefix}{xxhash.xxh3_64_hexdigest(first.encode())}" if prefix else entry.id
             held[name] = replace(entry, id=name, questions=forms, paraphrases={}, test={})
             continue
         before = held[owner].paraphrases

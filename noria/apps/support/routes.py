@@ -148,9 +148,10 @@ class Support:
         await self.channels.start(state)
 
     async def learn(self, accepted: Sequence[Entry]) -> None:
-        """Answer from now on from what is listed and what a person accepted."""
+        """Answer from now on from what is listed and what a person accepted; actions are found by their examples, too."""
         faq = with_more(self._listed, accepted, PROPOSED)
-        self.desk = await open_desk(faq, self._embed, wrong=self.wrong, knowledge=self.knowledge)
+        known = with_more(faq, self.actions.entries())
+        self.desk = await open_desk(known, self._embed, wrong=self.wrong, knowledge=self.knowledge)
         self.faq = faq
 
     @property
@@ -189,6 +190,8 @@ class Support:
         given = Utterance(text, id, conversation, language_among(text, self.faq.languages))
         done = await self.actions.reply(given, before, desk)
         reply, after = done or await desk.turn(text, embedder(context, self.model), before)
+        if done is None and (done := await self.actions.matched(reply, given, before)):
+            reply, after = done
         if self.decoder and done is None:
             reply = await written(context, self.decoder, desk, after.question or text, reply)
         usage = context.usage
@@ -202,8 +205,8 @@ class Support:
         """Return what a person may answer to a text: the entries nearest to it, nearest first."""
         desk, question = self._ready(), question_in(text)
         (match,) = desk.matches([question], await embedder(context, self.model)([form(question)]))
-        known = {entry.id: entry for entry in desk.faq.entries}
-        found = [known[one] for one in match.entries]
+        known = {entry.id: entry for entry in self.faq.entries}
+        found = [known[one] for one in match.entries if one in known]
         return [Suggestion(one.title(match.language), one.answer(match.language), one.id) for one in found]
 
     async def choose(self, context: RequestContext, entry: str | None, language: str, about: str = "") -> Reply:

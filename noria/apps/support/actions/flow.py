@@ -3,6 +3,7 @@
     [order]
     title = {zh = "查询订单", en = "Order status"}
     words = ["查订单", "where is my order"]
+    examples = ["我的包裹到哪了", "has my parcel left yet?"]
     answer = {zh = "订单 {order}：{reply.status}", en = "Order {order}: {reply.status}"}
 
     [[order.fields]]
@@ -28,6 +29,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from noria.apps.support.columns import Row
+from noria.apps.support.faq import Entry, entries_of
 from noria.apps.support.knowledge.rules import Rule, rule_of
 from noria.core.errors import SettingError
 from noria.core.messages import message
@@ -38,6 +41,8 @@ from .fields import FieldSettings, Line, Texts
 
 MOST_VALUE = 1_000
 """Characters that a template takes of one value of a reply."""
+ACTION = "action:"
+"""Begins the id of an entry that stands for an action."""
 _PLACE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _REPLY = "reply"
 
@@ -51,6 +56,8 @@ class ActionSettings(Settings):
     """What begins it: any of these; words of one with blanks between must all stand in the message. A rule may begin it, too."""
     pattern: Annotated[str, Field(max_length=500)] = ""
     """What begins it, as a regular expression."""
+    examples: tuple[Line, ...] = ()
+    """How customers ask for it, in any languages: a message that means the same begins it, too, or is asked back."""
     fields: tuple[FieldSettings, ...] = ()
     """What is asked for, in this order."""
     confirm: Texts | None = None
@@ -82,7 +89,7 @@ class ActionSettings(Settings):
         return self
 
     def rule(self, name: str, file: str) -> Rule | None:
-        """Return the rule of what begins it; None where only rules of a knowledge base do.
+        """Return the rule of what begins it; None where only its examples or rules of a knowledge base do.
 
         Raises:
             RowError: the pattern is none.
@@ -110,6 +117,27 @@ def read_actions(path: str | Path) -> dict[str, ActionSettings]:
             what = message("actions.of_section", path=path, section=name, what=error.what)
             raise SettingError(what, found=error.found, allowed=error.allowed, hint=error.hint) from None
     return found
+
+
+def entries_of_examples(actions: Mapping[str, ActionSettings], told: Mapping[str, str]) -> list[Entry]:
+    """Return the actions that have examples as entries of a list, so that the desk finds them as it finds questions.
+
+    Args:
+        actions: by their names.
+        told: language -> what an entry answers where its action cannot begin at once, as among several questions: {example} is
+            what begins it.
+
+    Raises:
+        InputError: one example stands under two actions.
+    """
+    rows = []
+    for name, action in actions.items():
+        if action.examples:
+            row = Row(0, id=f"{ACTION}{name}", questions=list(action.title.items()))
+            row.paraphrases = [("", text) for text in action.examples]
+            row.answers = [(language, text.format(example=action.examples[0])) for language, text in told.items()]
+            rows.append(row)
+    return entries_of(rows, "actions", [])
 
 
 def filled(template: str, values: Mapping[str, str], reply: Any = None) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any
 from noria.apps.support.conversation import Conversation
 from noria.apps.support.courtesies import chosen, wants_person
 from noria.apps.support.desk import Desk
+from noria.apps.support.faq import Entry
 from noria.apps.support.knowledge.rules import first_match
 from noria.apps.support.plain import plain
 from noria.apps.support.replies import Action, Reply
@@ -25,10 +26,11 @@ from noria.core.messages import Message, message
 from noria.server.webhook import Answer, Client, WebhookSettings, client_of, secret_of
 
 from .fields import as_sent, question, shown, text_of, value_in
-from .flow import ActionSettings, filled
+from .flow import ACTION, ActionSettings, entries_of_examples, filled
 
 _PHRASES = {
     "zh": {
+        "begin": "请回复“{example}”，我来办理。",
         "again": "抱歉，没有看懂。",
         "confirm": "请回复“确认”，或回复“取消”。",
         "cancelled": "好的，已取消。还有什么可以帮您？",
@@ -36,6 +38,7 @@ _PHRASES = {
         "away": "抱歉，现在无法办理，已经为您转给人工，您提供的信息也一并转交了，请稍候。",
     },
     "en": {
+        "begin": "Say “{example}”, and I will see to it.",
         "again": "I am sorry, I did not understand that.",
         "confirm": "Please reply “confirm” or “cancel”.",
         "cancelled": "All right, I have cancelled it. Is there anything else?",
@@ -127,10 +130,32 @@ class Actions:
         rule = (desk.knowledge.rule(given.text) if desk.knowledge else None) or first_match(self._rules, given.text)
         if rule is None or rule.action not in self._actions:
             return None
-        begun = Progress(rule.action, given.language)
-        for one in self._actions[rule.action].fields:
+        return await self._begun(rule.action, given.text, given, before)
+
+    async def matched(self, reply: Reply, given: Utterance, before: Conversation) -> Turn | None:
+        """Return what follows where the desk's reply is that an action is meant, and what is then remembered; None of any other.
+
+        Args:
+            reply: the desk's.
+            given: the message.
+            before: what was remembered before it.
+        """
+        name = reply.entry.removeprefix(ACTION)
+        if reply.action != "answer" or reply.parts or name == reply.entry or name not in self._actions:
+            return None
+        # Who chose among what was offered said before what it is about.
+        said = before.question if reply.entry in before.offered else given.text
+        return await self._begun(name, said, given, before)
+
+    def entries(self) -> list[Entry]:
+        """Return the actions that have examples as entries of a list; see `entries_of_examples`."""
+        return entries_of_examples(self._actions, {language: texts["begin"] for language, texts in _PHRASES.items()})
+
+    async def _begun(self, name: str, said: str, given: Utterance, before: Conversation) -> Turn:
+        begun = Progress(name, given.language)
+        for one in self._actions[name].fields:
             if one.kind in ("pattern", "date", "choice"):  # a number or a text may be anything that was said
-                found = value_in(one, given.text, self._today(), given.language)
+                found = value_in(one, said, self._today(), given.language)
                 begun = replace(begun, values={**begun.values, one.name: found}) if found is not None else begun
         return await self._next(begun, given, before)
 
