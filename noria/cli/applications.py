@@ -248,9 +248,7 @@ def serve_application(
         print_address(url, key)
         print_notes(application)
 
-    told = noria.serve(
-        *models, apps=[application], announce=announce, prepare=console_of(console), settings=settings
-    )
+    told = noria.serve(*models, apps=[application], announce=announce, prepare=console_of(console), settings=settings)
     return 130 if told == signal.SIGINT else 0
 
 

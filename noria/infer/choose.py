@@ -26,6 +26,7 @@ def open_engine(
     prefer: str | None = None,
     device: str = "cpu",
     adapters: Mapping[str, Path] | None = None,
+    rounded: bool = False,
 ) -> Engine:
     """Return the engine for a model folder: that of the file in `engine/` where its certificate was passed, else torch.
 
@@ -37,6 +38,8 @@ def open_engine(
         prefer: torch, packed, openvino, onnx, pair, llamacpp or genai, whatever the certificate says: what certifying itself needs.
         device: where it computes; see `device.chosen`. With an engine of the processor auto is the processor.
         adapters: name -> a LoRA beside the weights of a causal model, of which each completion may have one.
+        rounded: where torch answers, an encoder may compute in bfloat16, if that is measured clearly faster: what many texts are
+            embedded with, of which no single number counts.
 
     Raises:
         FolderError: the folder is missing, damaged or no model, or holds no file for the engine asked for; an adapter is damaged or
@@ -75,7 +78,10 @@ def open_engine(
         return GenAiEngine(folder, manifest, task, threads=threads)
     from .torch import TorchEngine
 
-    return TorchEngine(with_weights(folder), manifest, task, threads=threads, device=place, adapters=adapters)
+    number: Literal["rounded", "measured"] = "rounded" if rounded and place == "cpu" else "measured"
+    return TorchEngine(
+        with_weights(folder), manifest, task, threads=threads, device=place, adapters=adapters, number=number
+    )
 
 
 def _of_encoders(kind: Kind, folder: Path, manifest: Manifest, task: Task, threads: int) -> Engine:

@@ -51,7 +51,7 @@ from .prompt_cache import PromptCache
 from .scheduler import BatchScheduler
 from .unpadded import SCALES, Unpadded, applies
 
-Number = Literal["float32", "bfloat16", "int8", "measured"]
+Number = Literal["float32", "bfloat16", "int8", "measured", "rounded"]
 _FASTER = 0.9
 # A change of number type must be worth a tenth of the time, or the exact one stays.
 WRITTEN = 256
@@ -68,7 +68,8 @@ class TorchEngine:
         threads: of one forward pass; holds for the whole process.
         number: type of the weights. `measured` times a causal model's decoding in both types and keeps float32 unless
             bfloat16 is clearly faster; encoders stay in float32, for they are what a certificate compares with. Of an
-            encoder bfloat16 and int8 are the types of the packed matrices.
+            encoder bfloat16 and int8 are the types of the packed matrices; `rounded` is bfloat16 where it can be packed
+            and the machine measures products in it clearly faster, else float32.
         device: where it computes, as torch names it; not the processor's packed matrices.
         adapters: name -> a LoRA beside the weights, of which each completion may have one.
 
@@ -107,7 +108,8 @@ class TorchEngine:
         if isinstance(self.model, torch.nn.Module):
             placed(self.model, self._place)
         if packs:
-            self._pack("float32" if number == "measured" else number)
+            rounded = number == "rounded" and applies(self.model) and bf16_is_fast()
+            self._pack("bfloat16" if rounded else number if number in ("bfloat16", "int8") else "float32")
         self._loras = Loras(self.model, adapters) if adapters else None
         self._cache: KVCache | None = None
         self._kept: PromptCache | None = None

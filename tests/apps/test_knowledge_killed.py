@@ -180,6 +180,47 @@ def test_a_file_of_another_name_is_quoted_by_it_and_one_that_is_gone_by_none(tmp
     assert all(quote is None or quote.source != "lantern.md" for quote in answers(tmp_path / "kb"))
 
 
+class StoppedError(Exception):
+    """Ends a run in the middle of its embeddings."""
+
+
+def test_a_large_base_answers_by_words_while_it_is_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [team(tmp_path / "team", BEFORE)]
+    build(sources, tmp_path / "words")
+    build(sources, tmp_path / "whole", embedder=embedder())
+    monkeypatch.setattr("noria.apps.support.knowledge.building.LATER", 3)
+    monkeypatch.setattr("noria.apps.support.knowledge.building.BATCH", 2)
+    opened: list[Knowledge] = []
+
+    def looking(texts: Sequence[str]) -> np.ndarray:
+        if not opened:
+            opened.append(Knowledge.open(tmp_path / "kb"))
+        elif len(opened) == 1:
+            opened.append(opened[0])
+            raise StoppedError
+        assert answers(tmp_path / "kb") == answers(tmp_path / "words")
+        assert (tmp_path / "kb" / "faq.jsonl").is_file()
+        return embedder().embed(texts)
+
+    slow = PassageEmbedder("letters", looking, embedder().probe)
+    with pytest.raises(StoppedError):
+        build(sources, tmp_path / "kb", embedder=slow)
+    assert answers(tmp_path / "kb") == answers(tmp_path / "words")
+    assert build(sources, tmp_path / "kb", embedder=slow).embedded == 2  # the other two were kept
+    assert answers(tmp_path / "kb") == answers(tmp_path / "whole")
+    assert [opened[0].find(one, embedder().probe([one])[0]) for one in QUESTIONS] == answers(tmp_path / "whole")
+    (tmp_path / "team" / "lamp.md").write_text(AFTER["lamp.md"], encoding="utf-8")
+    monkeypatch.setattr("noria.apps.support.knowledge.building.LATER", 1)
+
+    def not_by_words(texts: Sequence[str]) -> np.ndarray:
+        assert answers(tmp_path / "kb") == answers(
+            tmp_path / "whole"
+        )  # most passages have theirs: it answers as before
+        return embedder().embed(texts)
+
+    build(sources, tmp_path / "kb", embedder=PassageEmbedder("letters", not_by_words, embedder().probe))
+
+
 def test_while_a_base_is_made_anew_it_answers_as_before(tmp_path: Path) -> None:
     build([team(tmp_path / "team", BEFORE)], tmp_path / "kb", embedder=embedder())
     before = answers(tmp_path / "kb")

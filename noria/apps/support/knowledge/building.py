@@ -5,7 +5,8 @@
 
 Each source is one transaction, under the hash of its content; embeddings are kept a batch at a time; postings and vectors are a
 folder that is replaced whole, and only then is forgotten what the older one knew. So a run that is killed at any point leaves a base
-that answers as it did, and the same command ends it.
+that answers as it did, and the same command ends it. A large base answers by words alone as soon as these are read; embeddings join when
+all are made, and who has the base open sees it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from .store import Store, text_hash
 READING = 2
 """Changes when sources must be read anew: how they are cut, what is kept of them."""
 INDEX, FAQ = "index", "faq.jsonl"
+LATER = 2_000
+"""Passages that wait for their embeddings from which a base answers by words meanwhile, where these are most of it: a minute or two."""
 BATCH = 64
 """Passages that are embedded between two writes: what a kill costs."""
 COMPARED = 16
@@ -105,10 +108,12 @@ def build(
             for line in built.left:
                 report.note(line)
             if embedder is not None:
+                lacking = _lacking(store, embedder.model)
+                if lacking > LATER and 2 * lacking > store.count():
+                    _publish(store, out, None, report)
+                    report.note(message("knowledge.words_first", count=lacking, out=str(out)))
                 built.embedded = _embed(store, embedder, report)
-            _write_index(store, out, embedder, report)
-            _write_faq(store, out)
-            store.forget_gone()
+            _publish(store, out, embedder, report)
             built.passages = store.count()
             for source in store.sources():
                 built.kinds[source.kind] = built.kinds.get(source.kind, 0) + 1
@@ -186,6 +191,13 @@ def _replace(store: Store, one: Found, version: str, named: set[Path], built: Bu
         built.left += [f"{one.name}: {note}" for note in content.notes]
 
 
+def _publish(store: Store, out: Path, embedder: PassageEmbedder | None, report: Report) -> None:
+    """Write what is answered from, of all passages; then forget what only the older one knew."""
+    _write_index(store, out, embedder, report)
+    _write_faq(store, out)
+    store.forget_gone()
+
+
 def _write_index(store: Store, out: Path, embedder: PassageEmbedder | None, report: Report) -> None:
     """Write the postings and vectors of all passages, unless those that are there are of these and of this model."""
     ids = store.ids()
@@ -231,6 +243,11 @@ def _write_faq(store: Store, out: Path) -> None:
         write_bytes(out / FAQ, ("\n".join(lines) + "\n").encode())
     else:
         (out / FAQ).unlink(missing_ok=True)
+
+
+def _lacking(store: Store, model: str) -> int:
+    """Return how many texts of passages a model has not embedded yet."""
+    return len({text_hash(passage.searched) for passage in store.passages()} - store.known_vectors(model))
 
 
 def _embed(store: Store, embedder: PassageEmbedder, report: Report) -> int:

@@ -33,7 +33,7 @@ def passage_embedder(model: Path | None) -> Iterator[PassageEmbedder | None]:
     from noria.infer.choose import open_engine
     from noria.infer.engine import answer
 
-    engine = open_engine(model_folder(model))
+    engine = open_engine(model_folder(model), rounded=True)
     try:
         task = engine.task
         if task.name != "embed":
