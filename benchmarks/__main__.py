@@ -43,6 +43,8 @@ NAMES = (
     "share_forecast",
     "stream",
     "support",
+    "support_intents",
+    "support_written",
     "tokenize",
     "tokenizer",
     "trials",
@@ -67,7 +69,7 @@ def run(
     ----------
     name
         One of answers, budget, classify, decoders_serve, decoders_tune, diffusion, drivers, events, finetune, gate, growth, handovers, lifetime, localdays, lora,
-        monitor, packing, pretrain, promote, recommend, recovery, resume, scaling, serve, share_forecast, stream, support, tokenize, tokenizer, trials, wheel; decoders, both of them; or all.
+        monitor, packing, pretrain, promote, recommend, recovery, resume, scaling, serve, share_forecast, stream, support, support_intents, support_written, tokenize, tokenizer, trials, wheel; decoders, both of them; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     isa

@@ -57,14 +57,14 @@ WANTED = "wanted (the bar that was set)"
 
 def measure(*, quick: bool) -> list[Line]:
     """Return the lines; quick takes half of the questions."""
-    with _Embedding() as embed:
+    with Embedding() as embed:
         return asyncio.run(_measure(embed, quick=quick))
 
 
-class _Embedding:
+class Embedding:
     """Multilingual-e5-small, and what it gave."""
 
-    def __enter__(self) -> _Embedding:
+    def __enter__(self) -> Embedding:
         from noria.infer.choose import open_engine
         from noria.make.models.bundled import e5_small
 
@@ -78,6 +78,7 @@ class _Embedding:
         self.folder.cleanup()
 
     async def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the embeddings of texts [texts, width]."""
         from noria.infer.engine import answer
 
         new = sorted({text for text in texts if text not in self.seen}, key=len)
@@ -88,7 +89,7 @@ class _Embedding:
         return np.array([self.seen[text] for text in texts])
 
 
-async def _measure(embed: _Embedding, *, quick: bool) -> list[Line]:
+async def _measure(embed: Embedding, *, quick: bool) -> list[Line]:
     from noria.apps.support.judging import replies_to
     from noria.apps.support.opening import open_desk
 
@@ -105,19 +106,19 @@ async def _measure(embed: _Embedding, *, quick: bool) -> list[Line]:
         n = len(inside)
         here = f"{name}, {len(faq.entries)} entries of six texts"
         lines += [
-            _share(
+            share(
                 f"right, {here}, at most 2 % wrong (of the peer {peer_wrong / n:.3f})", right, n, PEER, peer_right / n
             ),
-            _share(f"right, {here}, at most 2 % wrong", right, n, WANTED, 0.60),
-            _share(f"wrong, {here}", wrong, n, f"{WANTED}, at most", BUDGET, higher_is_better=False),
-            _share(f"outside, handed over, {here}", handed, len(replies) - n, "the desk before, another list", 0.91),
+            share(f"right, {here}, at most 2 % wrong", right, n, WANTED, 0.60),
+            share(f"wrong, {here}", wrong, n, f"{WANTED}, at most", BUDGET, higher_is_better=False),
+            share(f"outside, handed over, {here}", handed, len(replies) - n, "the desk before, another list", 0.91),
         ]
         pairs.append((desk, asked))
     lines += await _joined(pairs, embed, 20 if quick else 60)
     return lines + await _mined(embed, quick=quick)
 
 
-async def _joined(pairs: Sequence[tuple[Desk, list[tuple[str, str]]]], embed: _Embedding, most: int) -> list[Line]:
+async def _joined(pairs: Sequence[tuple[Desk, list[tuple[str, str]]]], embed: Embedding, most: int) -> list[Line]:
     """Return lines on two questions in one message: both answered or offered; and on one question that is cut all the same."""
     good = count = cut = single = 0
     for desk, asked in pairs:
@@ -133,13 +134,13 @@ async def _joined(pairs: Sequence[tuple[Desk, list[tuple[str, str]]]], embed: _E
         for _, text in asked[: 2 * most]:
             cut, single = cut + bool((await desk.ask(text, embed)).parts), single + 1
     return [
-        _share("two questions joined, both answered or offered", good, count, "the desk before, another list", 14 / 60),
-        _share("two questions joined, both answered or offered", good, count, WANTED, 0.80),
-        _share("one question, not cut", single - cut, single, f"{WANTED}, none cut", 1.0),
+        share("two questions joined, both answered or offered", good, count, "the desk before, another list", 14 / 60),
+        share("two questions joined, both answered or offered", good, count, WANTED, 0.80),
+        share("one question, not cut", single - cut, single, f"{WANTED}, none cut", 1.0),
     ]
 
 
-async def _mined(embed: _Embedding, *, quick: bool) -> list[Line]:
+async def _mined(embed: Embedding, *, quick: bool) -> list[Line]:
     """Return lines on a list mined from MultiDoGO's train dialogues, judged on the turns of test."""
     from noria.apps.support.dialogues import Turn
     from noria.apps.support.judging import replies_to
@@ -147,7 +148,7 @@ async def _mined(embed: _Embedding, *, quick: bool) -> list[Line]:
     from noria.apps.support.opening import open_desk
     from noria.apps.support.plain import plain
 
-    rows = _rows("multidogo-finance/train")
+    rows = rows_of("multidogo-finance/train")
     if quick:
         kept = set(list(dict.fromkeys(row["dialogue"] for row in rows))[:500])
         rows = [row for row in rows if row["dialogue"] in kept]
@@ -166,8 +167,8 @@ async def _mined(embed: _Embedding, *, quick: bool) -> list[Line]:
         label = votes.most_common(1)[0][0] if votes else ""
         if label and label not in SMALL_TALK and "<div>" not in label:  # the person who accepts drops small talk
             forms.setdefault(label, {}).update(dict.fromkeys((one.question, *one.similar)))
-    faq = _list({label: list(texts) for label, texts in forms.items()})
-    turns = [row for row in _rows("multidogo-finance/test") if "<div>" not in row["label"]]
+    faq = list_of({label: list(texts) for label, texts in forms.items()})
+    turns = [row for row in rows_of("multidogo-finance/test") if "<div>" not in row["label"]]
     asked = [(row["label"] if row["label"] in forms else "", row["text"]) for row in turns[: 1_000 if quick else None]]
     replies = await replies_to(await open_desk(faq, embed, wrong=MINED_BUDGET), asked, embed)
     inside = [(entry, reply) for entry, reply in replies if entry]
@@ -178,12 +179,12 @@ async def _mined(embed: _Embedding, *, quick: bool) -> list[Line]:
     peer_right = _nearest_at(faq, asked, MINED_BUDGET)
     here = f"list mined from {len(talks):,} dialogues, {len(faq.entries)} entries"
     return [
-        _share(f"right of business turns, {here}", right, n, f"{PEER}, at 3 % wrong of the same turns", peer_right / n),
-        _share(
+        share(f"right of business turns, {here}", right, n, f"{PEER}, at 3 % wrong of the same turns", peer_right / n),
+        share(
             f"right of business turns, {here}", right, n, f"{WANTED}, twice the nearest", min(1.0, 2 * peer_right / n)
         ),
-        _share(f"asked back, {here}", back, n, PEER, 0.0),
-        _share(f"wrong of all turns, {here}", wrong, len(replies), WANTED, MINED_BUDGET, higher_is_better=False),
+        share(f"asked back, {here}", back, n, PEER, 0.0),
+        share(f"wrong of all turns, {here}", wrong, len(replies), WANTED, MINED_BUDGET, higher_is_better=False),
     ]
 
 
@@ -199,13 +200,13 @@ def _nearest_at(faq: Faq, asked: Sequence[tuple[str, str]], budget: float) -> in
 
 def _lists(*, quick: bool) -> dict[str, tuple[Faq, list[tuple[str, str]], list[str]]]:
     """Return, by name, a list, questions with their entry, and questions outside."""
-    train, asked = _by_label("clinc150/train"), _by_label("clinc150/val", "clinc150/test")
-    outside = [row["text"] for row in _rows("clinc150/oos_test")][: 100 if quick else 300]
+    train, asked = by_label("clinc150/train"), by_label("clinc150/val", "clinc150/test")
+    outside = [row["text"] for row in rows_of("clinc150/oos_test")][: 100 if quick else 300]
     found = {}
     for name, labels in DOMAINS.items():
         chosen = labels.split()
         found[f"CLINC150 {name}"] = (*_drawn({one: train[one] for one in chosen}, asked, quick=quick), outside)
-    train, asked = (_by_label(f"multidogo-finance/{part}", words=3) for part in ("train", "test"))
+    train, asked = (by_label(f"multidogo-finance/{part}", words=3) for part in ("train", "test"))
     business = [one for one in sorted(train) if one not in SMALL_TALK and one in asked and len(set(train[one])) >= 12]
     found["MultiDoGO finance"] = (*_drawn({one: train[one] for one in business}, asked, quick=quick), outside)
     return found
@@ -222,10 +223,11 @@ def _drawn(
         texts = [text for text in dict.fromkeys(asked[name]) if text not in known]
         chooser.shuffle(texts)
         rows += [(name, text) for text in texts[: 10 if quick else 21]]
-    return _list(forms), rows
+    return list_of(forms), rows
 
 
-def _list(forms: dict[str, list[str]]) -> Faq:
+def list_of(forms: dict[str, list[str]]) -> Faq:
+    """Return a list of questions, an entry for each name with its ways to ask."""
     from noria.apps.support.faq import read_faq
 
     with tempfile.TemporaryDirectory() as folder:
@@ -263,7 +265,7 @@ def _similarities(faq: Faq, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     return np.array([name for name, _ in known]), np.asarray((vectorizer.transform(texts) @ rows.T).todense())
 
 
-def _share(measure: str, count: int, n: int, peer_name: str, peer: float, *, higher_is_better: bool = True) -> Line:
+def share(measure: str, count: int, n: int, peer_name: str, peer: float, *, higher_is_better: bool = True) -> Line:
     """Return the line of a share with its interval (Wilson, 95 %), divided by the peer's."""
     from noria.core.figure import proportion
 
@@ -274,15 +276,16 @@ def _share(measure: str, count: int, n: int, peer_name: str, peer: float, *, hig
     return Line(NAME, measure, figure.value, peer, peer_name, "share", ratios[0], n, low, high, machine())
 
 
-def _rows(name: str) -> list[dict[str, str]]:
+def rows_of(name: str) -> list[dict[str, str]]:
+    """Return the rows of a set of intents, as `clinc150/train`."""
     file = Path(os.environ["NORIA_DATA"]) / "intent" / f"{name}.jsonl"
     return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 
-def _by_label(*names: str, words: int = 1) -> dict[str, list[str]]:
+def by_label(*names: str, words: int = 1) -> dict[str, list[str]]:
     """Return the texts of each label that have so many words and no other label."""
     labels: dict[str, set[str]] = {}
-    rows = [row for name in names for row in _rows(name)]
+    rows = [row for name in names for row in rows_of(name)]
     for row in rows:
         labels.setdefault(row["text"].strip().casefold(), set()).add(row["label"])
     found: dict[str, list[str]] = {}

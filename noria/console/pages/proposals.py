@@ -56,7 +56,7 @@ class _Page:
                 self.span.props["aria-label"] = words("proposals.look")
                 self.button = ui.button(words("proposals.look"), on_click=self.look, color=None).classes("primary")
                 self.button.props("data-look")
-            self.told = ui.element("div").props("aria-live=polite data-told")
+            self.notice = ui.element("div").props("aria-live=polite data-told")
         self.list = ui.element("div").classes("stack").props("data-proposals")
         await self.refresh()
 
@@ -96,24 +96,24 @@ class _Page:
 
     async def look(self) -> None:
         """Look for what was not answered."""
-        self.say(self.words("app.working"))
+        self.notify(self.words("app.working"))
         self.button.disable()
         try:
             new = await self.proposals.look(WEEKS[str(self.span.value)])
         except NoriaError as error:
-            self.told.clear()
-            with self.told:
+            self.notice.clear()
+            with self.notice:
                 problem(error.text(self.words.language))
         else:
-            self.say(self.words("proposals.found", count=new))
+            self.notify(self.words("proposals.found", count=new))
             await self.choose("waiting")
         finally:
             self.button.enable()
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Say what was done, in a line."""
-        self.told.clear()
-        with self.told:
+        self.notice.clear()
+        with self.notice:
             paragraph(text, "small soft")
 
 
@@ -131,7 +131,7 @@ class _Card:
             self.similar = self._field(similar, 20_000, "similar")
             answer = ui.textarea(words("proposals.answer"), value=held.answer).props("autogrow")
             self.answer = self._field(answer, 8_000, "answer")
-            self.told = ui.element("div").props("aria-live=assertive")
+            self.notice = ui.element("div").props("aria-live=assertive")
             with ui.element("div").classes("proposal-deeds"):
                 if held.state == "waiting":
                     self._button("drop", partial(self.change, "dropped"))
@@ -161,8 +161,8 @@ class _Card:
         if self.busy:
             return
         self.busy = True
-        self.told.clear()
-        page.say(words("app.working"))
+        self.notice.clear()
+        page.notify(words("app.working"))
         try:
             await page.proposals.change(
                 self.held.id,
@@ -173,9 +173,9 @@ class _Card:
             )
         except NoriaError as error:
             self.busy = False
-            page.told.clear()
-            with self.told:
+            page.notice.clear()
+            with self.notice:
                 problem(error.text(words.language))
             return
-        page.say(words("proposals.known" if state == "accepted" else "proposals.done"))
+        page.notify(words("proposals.known" if state == "accepted" else "proposals.done"))
         await page.refresh()

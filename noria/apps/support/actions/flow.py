@@ -119,12 +119,12 @@ def read_actions(path: str | Path) -> dict[str, ActionSettings]:
     return found
 
 
-def entries_of_examples(actions: Mapping[str, ActionSettings], told: Mapping[str, str]) -> list[Entry]:
+def entries_of_examples(actions: Mapping[str, ActionSettings], answers: Mapping[str, str]) -> list[Entry]:
     """Return the actions that have examples as entries of a list, so that the desk finds them as it finds questions.
 
     Args:
         actions: by their names.
-        told: language -> what an entry answers where its action cannot begin at once, as among several questions: {example} is
+        answers: language -> what an entry answers where its action cannot begin at once, as among several questions: {example} is
             what begins it.
 
     Raises:
@@ -135,7 +135,7 @@ def entries_of_examples(actions: Mapping[str, ActionSettings], told: Mapping[str
         if action.examples:
             row = Row(0, id=f"{ACTION}{name}", questions=list(action.title.items()))
             row.paraphrases = [("", text) for text in action.examples]
-            row.answers = [(language, text.format(example=action.examples[0])) for language, text in told.items()]
+            row.answers = [(language, text.format(example=action.examples[0])) for language, text in answers.items()]
             rows.append(row)
     return entries_of(rows, "actions", [])
 

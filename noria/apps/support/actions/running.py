@@ -151,11 +151,11 @@ class Actions:
         """Return the actions that have examples as entries of a list; see `entries_of_examples`."""
         return entries_of_examples(self._actions, {language: texts["begin"] for language, texts in _PHRASES.items()})
 
-    async def _begun(self, name: str, said: str, given: Utterance, before: Conversation) -> Turn:
+    async def _begun(self, name: str, text: str, given: Utterance, before: Conversation) -> Turn:
         begun = Progress(name, given.language)
         for one in self._actions[name].fields:
             if one.kind in ("pattern", "date", "choice"):  # a number or a text may be anything that was said
-                found = value_in(one, said, self._today(), given.language)
+                found = value_in(one, text, self._today(), given.language)
                 begun = replace(begun, values={**begun.values, one.name: found}) if found is not None else begun
         return await self._next(begun, given, before)
 

@@ -163,14 +163,14 @@ class Proposals:
             ApiError: there is no such proposal, or it was changed meanwhile.
             InputError: what would be accepted has no answer, or is known already; nothing was changed.
         """
-        told = {
+        values = {
             "state": state,
             "question": question,
             "similar": None if similar is None else tuple(one for one in similar if one.strip()),
             "answer": answer,
         }
         async with self._lock:
-            held, entries = await asyncio.to_thread(self._changed, proposal, told)
+            held, entries = await asyncio.to_thread(self._changed, proposal, values)
             if entries is not None:
                 await self._learn(entries)
         return held
@@ -201,7 +201,7 @@ class Proposals:
         async with self._lock:
             return await asyncio.to_thread(work)
 
-    def _changed(self, proposal: str, told: dict[str, Any]) -> tuple[Held, list[Entry] | None]:
+    def _changed(self, proposal: str, values: dict[str, Any]) -> tuple[Held, list[Entry] | None]:
         """Return a proposal as it is kept after a change, and the entries that are accepted where these may be others now."""
         with changing(self.file):
             table = read_table(self.file)
@@ -210,7 +210,7 @@ class Proposals:
             if at is None:
                 what, hint = message("apps.proposal_changed"), message("apps.look_again")
                 raise ApiError(409, what, param="proposal", code="no_such_proposal", hint=hint)
-            changed = table.changed(held[at], **told)
+            changed = table.changed(held[at], **values)
             after = changed.held()[at]
             entries = None
             if "accepted" in (held[at].state, after.state):
