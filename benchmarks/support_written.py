@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 
+from noria.text.script import sentence_spans
+
 from .line import Line
 from .support_desk import WANTED, share
 from .support_knowledge import documents
@@ -64,8 +66,8 @@ def measure(*, quick: bool) -> list[Line]:
             found = asyncio.run(_asked(folder, server.url, server.key, wanted))
     n = len(found)
     print(f"support_written: {n} questions in {(time.perf_counter() - begun) / 60:.1f} min", file=sys.stderr)
-    raw = sum(any(unsupported(one, w) for one in sentences(w.raw)) for w in found)
-    told = sum(any(unsupported(one, w) for one in sentences(w.told)) for w in found)
+    raw = sum(any(unsupported(one, w) for one in sentences_of(w.raw)) for w in found)
+    told = sum(any(unsupported(one, w) for one in sentences_of(w.told)) for w in found)
     kept = sum(bool(w.told) for w in found)
     good = sum(any(answer.casefold() in w.reply.casefold() for answer in w.answers) for w in found)
     quoted = sum(any(answer.casefold() in w.quoted.casefold() for answer in w.answers) for w in found)
@@ -145,14 +147,13 @@ class _Served:
         yield Piece(self.text, 1, 1)
 
 
-def sentences(text: str) -> list[str]:
-    """Return the sentences of an English text.
+def sentences_of(text: str) -> list[str]:
+    """Return the sentences of a text.
 
-    >>> sentences("It costs 2.5 euros. Is it free?")
+    >>> sentences_of("It costs 2.5 euros. Is it free?")
     ['It costs 2.5 euros.', 'Is it free?']
     """
-    parts = re.split(r"(?<=[.!?])\s+|\n+", text)
-    return [one.strip() for one in parts if re.search(r"\w", one)]
+    return [one for low, high in sentence_spans(text) if re.search(r"\w", one := text[low:high].strip())]
 
 
 def unsupported(sentence: str, written: Written) -> bool:

@@ -75,7 +75,7 @@ def mine(
     """
     import asyncio
 
-    from noria.apps.support.dialogues import read_dialogues
+    from noria.apps.support.dialogues import Dialogue, read_dialogues
     from noria.apps.support.mining import mine as mined
     from noria.apps.support.opening import what_is_known
     from noria.apps.support.review.asked import questions
@@ -90,7 +90,7 @@ def mine(
     if not dialogues and not lake:
         raise InputError(message("apps.mined_nothing"), allowed=message("apps.mine_named"))
     table_file = needed("--out", desk.proposals or (table_of(lake) if lake else None))
-    read = []
+    read: list[Dialogue] = []
     if dialogues:
         read = [tuple(replace(turn, source=dialogues.name) for turn in one) for one in read_dialogues(dialogues)]
     if lake:

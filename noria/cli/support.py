@@ -110,8 +110,8 @@ def support(
     decoders = [told.chat] if told.chat else []
     if not ask:
         known = (told.faq, told.outside, told.wrong, told.people, told.widget, told.kb)
-        files = {"actions": told.actions, "channels": told.channels, "proposals": told.proposals}
-        application = Support(None, *known, writes=bool(decoders), **files)
+        files = (told.actions, told.channels, told.proposals)
+        application = Support(None, *known, bool(decoders), *files)
         return serve_application([model_folder, *decoders], application, told.server, told.console)
     entries, knowledge = what_is_known(told.faq, told.outside, told.kb, told.proposals)
 

@@ -22,6 +22,11 @@ def han_share(text: str) -> float:
     return len(_HAN_CHARACTER.findall(text)) / visible if visible else 0.0
 
 
+def has_han(text: str) -> bool:
+    """Return whether a Chinese character stands in a text."""
+    return bool(_HAN_CHARACTER.search(text))
+
+
 def is_chinese(texts: Sequence[str]) -> bool:
     """Say whether at least a tenth of the characters of these texts, the first 2,000 of them, are Chinese."""
     sample = "".join(texts[:2000])

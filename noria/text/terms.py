@@ -12,12 +12,11 @@ from functools import cache, lru_cache
 import numpy as np
 import xxhash
 
-from .script import normal
+from .script import HAN, normal
 
 BITS = 24
-_HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_RUN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+(?:[.,'’](?=[^\W_{_HAN}])[^\W_{_HAN}]+)*")
-_HAN_RUN = re.compile(rf"[{_HAN}]")
+_RUN = re.compile(rf"[{HAN}]+|[^\W_{HAN}]+(?:[.,'’](?=[^\W_{HAN}])[^\W_{HAN}]+)*")
+_HAN_RUN = re.compile(rf"[{HAN}]")
 _MIX, _PAIR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
 _SHIFT = np.uint64(64 - BITS)
 LONGEST = 2_000

@@ -170,7 +170,7 @@ def change(web: httpx.Client, proposal: dict[str, Any], **told: Any) -> httpx.Re
 
 def test_what_people_answered_is_found_edited_accepted_and_known_at_once(desk: Running, web: httpx.Client) -> None:
     for name in ("a", "b"):
-        for text in ("转人工", "请问可以在台灯上刻字吗？"):
+        for text in ("转人工", "可以在台灯上刻字吗？"):
             web.post("/messages", json={"text": text, "conversation": name}).raise_for_status()
         queue = web.get("/inbox").json()["conversations"]
         (id,) = [one["id"] for one in queue if one["conversation"] == name]
@@ -182,7 +182,7 @@ def test_what_people_answered_is_found_edited_accepted_and_known_at_once(desk: R
     assert plain(one["question"]) == "可以在台灯上刻字吗"
     assert id in one["sources"]
     assert asked(web, "台灯能刻名字不").get("entry", "") in ("", "gpu", "port", "key")
-    told = {"answer": "可以，每个字五元，两天取。", "similar": ["台灯能刻名字不"]}
+    told = {"answer": "每个字五元，两天取。", "similar": ["台灯能刻名字不"]}
     made = change(web, one, state="accepted", **told)
     assert (made.status_code, made.json()["state"]) == (200, "accepted"), made.text
     for text in (one["question"], "台灯能刻名字不"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.support_intents import best_threshold
-from benchmarks.support_written import Written, sentences, unsupported
+from benchmarks.support_written import Written, sentences_of, unsupported
 
 QUOTED = "The Panthers defense gave up just 308 points in 2015. Kawann Short led the team in sacks with 11."
 shares = st.floats(0, 1)
@@ -31,7 +31,7 @@ def test_a_sentence_needs_its_numbers_names_and_words_in_what_was_quoted(sentenc
 
 
 def test_what_is_quoted_is_supported_by_itself() -> None:
-    found = sentences(QUOTED)
+    found = sentences_of(QUOTED)
     assert len(found) == 2
     assert not any(unsupported(one, Written("?", QUOTED, "", "")) for one in found)
 

@@ -17,9 +17,10 @@ from noria.apps.support.courtesies import chosen, courtesy, question_in, wants_p
 from noria.apps.support.desk import Desk
 from noria.apps.support.faq import BUNDLED_OUTSIDE, Faq, read_faq
 from noria.apps.support.opening import open_desk
-from noria.apps.support.plain import language_of, plain, symbols
+from noria.apps.support.plain import plain, symbols
 from noria.apps.support.replies import Reply
 from noria.core.errors import InputError, NoriaError
+from noria.text.script import has_han
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 Embed = Callable[[Sequence[str]], "asyncio.Future[np.ndarray]"]
@@ -724,7 +725,7 @@ def test_lists_of_any_size_keep_their_promise_on_real_questions(
             except NoriaError:
                 continue  # a real set holds one question under two labels
             desk = desk_of(faq, embed)
-            language = language_of(rows[0]["question"][0])
+            chinese = has_han(rows[0]["question"][0])
             asking = [text for name in names[:12] for text in picked[name][4:]]
             asyncio.run(embed([question_in(text) for text in (*asking, *outside)]))  # type: ignore[arg-type]  # in few batches
             for name in names[:12]:
@@ -737,7 +738,7 @@ def test_lists_of_any_size_keep_their_promise_on_real_questions(
                     if reply.choices:
                         sure.append((reply.confidence, hit))
             for text in outside:
-                if language_of(text) == language:
+                if has_han(text) == chinese:
                     probed += 1
                     wrong_outside += ask(desk, text, embed).action == "answer"
     assert probed > 500

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from noria.text.script import has_han
+
 from .courtesies import question_in
 from .languages import code_of
 from .plain import plain
@@ -148,7 +150,7 @@ def follows(text: str) -> bool:
     said = question_in(text).strip()
     if len(said) > LONGEST:
         return False
-    if re.search(r"[\u3400-\u9fff]", said):
+    if has_han(said):
         return bool(_FOLLOWS.match(said)) and len(said) <= LONGEST // 2
     return bool(_FOLLOWS_EN.match(said)) and len(said.split()) <= 8
 

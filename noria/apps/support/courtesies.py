@@ -11,7 +11,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
-from .plain import language_of, plain, tokens
+from noria.text.script import HAN, has_han
+
+from .plain import plain, tokens
 
 Courtesy = Literal["greeting", "thanks", "goodbye", "identity"]
 
@@ -65,11 +67,10 @@ _COURTESIES: dict[Courtesy, tuple[str, ...]] = {
 }
 _COURTESY = {kind: re.compile("|".join(f"(?:{one})" for one in forms)) for kind, forms in _COURTESIES.items()}
 _ORDER: tuple[Courtesy, ...] = ("goodbye", "identity", "thanks", "greeting")
-_CHINESE = re.compile(r"[\u3400-\u9fff]")
 _PLEASED = re.compile(r"(?:[👍👌🙏😊🙂😀😃😄😁🤗🥰😍❤💕💖🌹💐🎉✅👏🤝]\ufe0f?[🏻-🏿]?\s*)+")
 LONGEST = 120
 """Characters of a sentence above which it is neither a courtesy nor a wish for a person."""
-_CLAUSE = re.compile(r"[,，。.!！?？;；~～、\n…]+(?=\s|[\u3400-\u9fff]|$)|[，。！？；～…\n]+")
+_CLAUSE = re.compile(rf"[,，。.!！?？;；~～、\n…]+(?=\s|[{HAN}]|$)|[，。！？；～…\n]+")
 # A greeting may stand before a question in one clause with it.
 _BEFORE = re.compile(
     r"^(?:你好|您好|哈[喽啰]|嗨|亲|早上好|下午好|晚上好)[啊呀哦]*\s*(?=请问|我|想|怎|如何|有|能|可|帮|麻烦|问|什么|为什么|多|哪)"
@@ -236,7 +237,7 @@ def chosen(text: str, options: Sequence[str]) -> int | Literal["none", "unclear"
     """
     if len(text) > LONGEST:
         return None
-    whole = re.sub(r"(?<=[\u3400-\u9fff])\s+|\s+(?=[\u3400-\u9fff])", "", plain(text.replace("#", " ")))
+    whole = re.sub(rf"(?<=[{HAN}])\s+|\s+(?=[{HAN}])", "", plain(text.replace("#", " ")))
     reply = _bare(whole)
     by_name = {plain(option): at for at, option in enumerate(options)}
     if plain(text) in by_name:
@@ -306,7 +307,7 @@ def _courtesy(clause: str) -> Courtesy | None:
         ends = [
             at
             for at in range(len(sentence), 0, -1)
-            if at == len(sentence) or sentence[at] == " " or _CHINESE.match(sentence[at - 1])
+            if at == len(sentence) or sentence[at] == " " or has_han(sentence[at - 1])
         ]
         found = next(
             ((kind, at) for at in ends for kind, pattern in _COURTESY.items() if pattern.fullmatch(sentence, 0, at)),
@@ -376,7 +377,7 @@ def _quoted(reply: str, options: Sequence[str]) -> int | None:
     while reply != before:
         before = reply
         reply = _ABOUT.sub("", _bare(reply)).strip()
-    least = 2 if language_of(reply) == "zh" else 3
+    least = 2 if has_han(reply) else 3
     if len(reply) < least:
         return None
     forms = [plain(option).replace(" ", "") for option in options]

@@ -25,11 +25,12 @@ import xxhash
 from noria.core.errors import InputError, RowError
 from noria.core.messages import message
 from noria.text.records import read_records
+from noria.text.script import has_han
 
 from .columns import Row, language_named, role_of, row_of, string
 from .conditions import Case, all_of, case_of
 from .languages import language_among, main_language
-from .plain import language_of, plain, tokens
+from .plain import plain, tokens
 
 HERE = Path(__file__).parent
 BUNDLED, BUNDLED_OUTSIDE = HERE / "faq.jsonl", HERE / "outside.jsonl"
@@ -377,4 +378,5 @@ def _outside(value: Mapping[str, Any], path: str | Path, line: int) -> Outside:
         raise RowError(
             message("apps.allowed"), file=path, line=line, field="split", found=split, allowed=("calibrate", "test")
         )
-    return Outside(text, language_named(language, "language", path, line) if language else language_of(text), split)
+    by_script = "zh" if has_han(text) else "en"
+    return Outside(text, language_named(language, "language", path, line) if language else by_script, split)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from noria.text.language import language_of as by_script
+from noria.text.script import has_han
 
 ORIENTAL = ("zh", "ja", "ko")
 """Told by their script alone."""
 _KANA = re.compile("[\u3040-\u30ff]")
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _CODE = re.compile(r"[a-z]{2,3}")
 _CLEAR = 15.0
@@ -66,9 +66,7 @@ def main_language(texts: Iterable[str]) -> str:
     >>> main_language(["Wie kann ich die Ware zurückgeben?", "Wo ist meine Bestellung?"]), main_language(["OK", "怎么退货？"])
     ('de', 'en')
     """
-    joined = "\n".join(text for text in texts if not _HAN.search(text) and by_script(text) not in (*ORIENTAL, ""))[
-        :8_000
-    ]
+    joined = "\n".join(text for text in texts if not has_han(text) and by_script(text) not in (*ORIENTAL, ""))[:8_000]
     if sum(map(str.isalpha, joined)) < 20:
         return "en"
     ranked = _ranked(joined)
@@ -86,7 +84,7 @@ def language_among(text: str, known: Sequence[str]) -> str:
         return known[0] if known else "en"
     if _KANA.search(text):
         return "ja"
-    if _HAN.search(text):
+    if has_han(text):
         return "ja" if "ja" in known and "zh" not in known else "zh"
     if by_script(text) == "ko":
         return "ko"

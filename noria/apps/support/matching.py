@@ -21,7 +21,9 @@ from typing import Literal
 
 import numpy as np
 
-from .plain import language_of, plain, symbols
+from noria.text.script import has_han
+
+from .plain import plain, symbols
 
 Kind = Literal["question", "paraphrase", "answer", "outside"]
 
@@ -118,7 +120,7 @@ class Matcher:
             languages: the language of each; Chinese or English by their script where not given.
             without: entries that are not meant.
         """
-        languages = languages or [language_of(text) for text in texts]
+        languages = languages or ["zh" if has_han(text) else "en" for text in texts]
         rows = unit(np.asarray(vectors, dtype=np.float64) - np.array([self.centre(False, one) for one in languages]))
         words = self._hashed(texts)
         ridge = np.hstack([rows, WORDS * words]) @ self._weights
@@ -211,7 +213,7 @@ def pieces(text: str) -> list[str]:
     """
     found = []
     for word in plain(text).split():
-        if language_of(word) == "zh":
+        if has_han(word):
             found += [word[at : at + size] for size in (1, 2, 3) for at in range(len(word) - size + 1)]
         else:
             held = f"<{word}>"

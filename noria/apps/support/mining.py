@@ -15,6 +15,7 @@ import numpy as np
 
 from noria.apps.embedding import Embed
 from noria.text.personal_data import mask
+from noria.text.script import has_han
 
 from .courtesies import courtesy, question_in, wants_person
 from .dialogues import Dialogue
@@ -161,7 +162,7 @@ def _question(text: str) -> str:
     said = " ".join(question_in(text).split())
     if courtesy(said) or wants_person(said) or _MASKED.search(said) or _NUMBER.search(said):
         return ""
-    size = len([one for one in tokens(said) if len(one) == 1 or not re.match(r"[\u3400-\u9fff]", one)])
+    size = len([one for one in tokens(said) if len(one) == 1 or not has_han(one[0])])
     return said if SHORTEST < size <= LONGEST and re.search(r"[^\W\d_]", said) else ""
 
 

@@ -94,7 +94,7 @@ def _opened(
     faq: Faq,
     reference: Faq,
     known: Sequence[Known],
-    vectors: Mapping[str, np.ndarray],
+    vectors: dict[str, np.ndarray],
     costs: Costs | None,
     wrong: float | None,
     knowledge: Knowledge | None,

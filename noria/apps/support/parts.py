@@ -10,12 +10,13 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from noria.text.script import HAN
+
 from .courtesies import courtesy
 
 MOST = 6
 """Most clauses of one message that are looked at by themselves; a longer one keeps its strongest joints."""
 
-_ZH = "\u3400-\u4dbf\u4e00-\u9fff"
 _ASKS_ZH = (
     "怎么|怎样|如何|什么|啥|为什么|为何|哪|谁|几|多少|多久|多长|多大|多远|多高|吗|么|呢|是否|能不能|可不可以|能否|可否|有没有|会不会|是不是|要不要|需不需要|行不行|"
     "请问|咋|求|帮我|我想|我要|我需要|想问|问一下|可以.*?吗"
@@ -29,7 +30,7 @@ _ASKS_EN = re.compile(rf"^(?:and |also |but |so |then |or |ok |well |by the way 
 _STRONG = re.compile(r"[?？]+[)）」”\"']*|[!！。；;\n]+|(?<=[a-z0-9)])\.(?=\s+[A-Za-z])")
 _ADDS = re.compile(
     r"(?:[,，、\s]+|(?<=["
-    + _ZH
+    + HAN
     + r"]))(?:另外|还有就是|还有|以及|并且|而且|同时|顺便|对了|再问一下|再就是|再有|此外|然后)(?:再|也|想|我|还)*(?:问一下|问问|请问|问下|问)?[,，、：:\s]*(?=\S)"
     r"|[,;\s]+(?:and also|and then|as well as|in addition|additionally|by the way|btw|another question|one more thing|plus|also|secondly|second question|next question|oh and|and by the way)\b[,:\s]*(?=\S)",
     re.I,
@@ -37,7 +38,7 @@ _ADDS = re.compile(
 _MAY = re.compile(rf"[,，、]\s*(?=\S)|[,\s]+(?:and|but|then|or) (?=\S)|(?:和|与|跟|及|或者?)(?={_ASKS_ZH})", re.I)
 # Nothing stands between two questions but the words that the second begins with.
 _RUN = re.compile(
-    rf"(?<=[{_ZH}])(?=(?:怎么|如何|请问|什么时候|能不能|可不可以|有没有|为什么))"
+    rf"(?<=[{HAN}])(?=(?:怎么|如何|请问|什么时候|能不能|可不可以|有没有|为什么))"
     rf"|(?<=\w)\s+(?=(?:how|what|what's|where|when|why|who|which|can i|could i|do i|do you|is there|are there|may i|will i|should i)\b)",
     re.I,
 )
@@ -141,5 +142,5 @@ def _runs_on(before: str, behind: str) -> bool:
 def _stands(text: str, chinese: int, words: int) -> bool:
     """Return whether a stretch has so many Chinese characters, or words where it has none."""
     form = unicodedata.normalize("NFKC", text).strip()
-    found = len(re.findall(rf"[{_ZH}]", form))
+    found = len(re.findall(rf"[{HAN}]", form))
     return found >= chinese if found else len(form.split()) >= words

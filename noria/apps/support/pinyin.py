@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from itertools import pairwise
 
+from noria.text.script import HAN, has_han
+
 _FIRST = (
     "a啊 ai埃 an鞍 ang肮 ao凹 ba芭 bai白 ban斑 bang邦 bao苞 bei杯 ben奔 beng崩 bi逼 bian鞭 biao标 bie鳖 bin彬 bing兵 bo玻 bu捕 ca擦 cai猜 can餐 cang苍 "
     "cao操 ce厕 ceng层 cha插 chai拆 chan搀 chang昌 chao超 che车 chen郴 cheng撑 chi吃 chong充 chou抽 chu初 chuai揣 chuan川 chuang疮 chui吹 chun春 "
@@ -75,7 +77,7 @@ def spelled(text: str) -> list[str]:
     >>> spelled("怎么退货")
     ['zen', 'me', 'tui', 'huo']
     """
-    return [one for run in re.findall(r"[\u3400-\u9fff]|[a-z0-9]+", text.casefold()) if (one := _reading(run))]
+    return [one for run in re.findall(rf"[{HAN}]|[a-z0-9]+", text.casefold()) if (one := _reading(run))]
 
 
 def meant(text: str, known: Mapping[str, str]) -> str | None:
@@ -94,7 +96,7 @@ def meant(text: str, known: Mapping[str, str]) -> str | None:
     mine = _pairs(tuple(typed))
     best: dict[str, tuple[float, str]] = {}
     for form, entry in known.items():
-        if re.search(r"[\u3400-\u9fff]", form):
+        if has_han(form):
             theirs = _pairs(tuple(spelled(form)))
             alike = 2 * len(mine & theirs) / max(1, len(mine) + len(theirs))
             best[entry] = max(best.get(entry, (0.0, "")), (alike, form))

@@ -11,22 +11,18 @@ import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 
-_CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+from noria.text.script import HAN, has_han
+
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad\ufe0e\ufe0f\u20e3]")
 # Marks of a sentence say nothing of what is asked; `+ # % & < > = / @ $ * ^ ~ |` and signs of currency may be all that does.
 _SENTENCE = re.compile(r"[?!。，、；：…“”‘’\"()\[\]{}【】《》〈〉「」『』`·—–_~]+")
 # A full stop, comma, colon, quotation mark or hyphen within a word or a number belongs to it (Node.js, .NET, 1,000, e-mail).
 _LOOSE = re.compile(r"(?<![0-9a-z])(?:[,;:'’]+|-+(?![0-9]))|[.,;:'’-]+(?![0-9a-z])|(?<=[^\sa-z0-9])\.(?=[0-9])|;")
-_BESIDE_CHINESE = re.compile(rf"(?<=[{_CHINESE}])\s+|\s+(?=[{_CHINESE}])")
-_WORD_BESIDE = re.compile(rf"(?<=[{_CHINESE}])(?=[^\s{_CHINESE}])|(?<=[^\s{_CHINESE}])(?=[{_CHINESE}])")
-_TOKEN = re.compile(rf"[{_CHINESE}]|[^\s{_CHINESE}]+")
-_MARK = re.compile(rf"[^\w{_CHINESE}'’-]|\d|^[b-hj-z]$")
+_BESIDE_CHINESE = re.compile(rf"(?<=[{HAN}])\s+|\s+(?=[{HAN}])")
+_WORD_BESIDE = re.compile(rf"(?<=[{HAN}])(?=[^\s{HAN}])|(?<=[^\s{HAN}])(?=[{HAN}])")
+_TOKEN = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
+_MARK = re.compile(rf"[^\w{HAN}'’-]|\d|^[b-hj-z]$")
 _TIGHT = re.compile(r"(?<=[<>=≥≤≠$€£¥#]) +(?=\d)|(?<=\d) +(?=%)|(?<=\b[a-z]) +(?=[+#]+(?:\s|$))")
-
-
-def language_of(text: str) -> str:
-    """Return zh where a text has a Chinese character, else en: the two languages the desk answers in."""
-    return "zh" if re.search(rf"[{_CHINESE}]", text) else "en"
 
 
 @lru_cache(maxsize=1 << 14)
@@ -48,7 +44,7 @@ def simplified(text: str) -> str:
     >>> simplified("怎麼退貨"), simplified("How?")
     ('怎么退货', 'How?')
     """
-    return str(_simplified().convert(text)) if re.search(rf"[{_CHINESE}]", text) else text
+    return str(_simplified().convert(text)) if has_han(text) else text
 
 
 def tokens(text: str) -> list[str]:
@@ -58,9 +54,9 @@ def tokens(text: str) -> list[str]:
     ['学', 'c++', '编', '程', '编程']
     """
     found: list[str] = []
-    for run in re.findall(rf"[{_CHINESE}]+|[^\s{_CHINESE}]+", plain(text)):
+    for run in re.findall(rf"[{HAN}]+|[^\s{HAN}]+", plain(text)):
         found += _TOKEN.findall(run)
-        found += [run[at : at + 2] for at in range(len(run) - 1)] if language_of(run) == "zh" else []
+        found += [run[at : at + 2] for at in range(len(run) - 1)] if has_han(run) else []
     return found
 
 

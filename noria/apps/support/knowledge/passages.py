@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from noria.text.language import language_of
 from noria.text.passages import TextDocument
-from noria.text.script import sentence_spans
+from noria.text.script import HAN, sentence_spans
 
 MOST = 400
 """Tokens of a passage, about: a model that embeds reads 512, its title and section among them."""
@@ -20,8 +20,9 @@ ENOUGH = 120
 """Tokens from which a passage takes no further paragraph in: shorter ones say too little to be found by."""
 SHORT = 60
 """Tokens of an end that stays with what it ends."""
-_HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3040-\u30ff"
-_COUNTED = re.compile(rf"([{_HAN}])|[^\W_{_HAN}]+|[^\w\s]")
+_WHOLE = f"{HAN}\u3040-\u30ff"
+"""Characters, Chinese and Japanese, that are no parts of words between blanks."""
+_COUNTED = re.compile(rf"([{_WHOLE}])|[^\W_{_WHOLE}]+|[^\w\s]")
 _TABLE = " | "
 
 

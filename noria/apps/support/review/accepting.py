@@ -27,7 +27,7 @@ from noria.lake.event import EPOCH
 from noria.server.errors import ApiError
 from noria.server.http import replies
 from noria.server.http.context import RequestContext
-from noria.server.http.fields import Body, Given
+from noria.server.http.fields import INTEGRAL, Body, Given
 from noria.server.http.routing import Route
 
 from .asked import questions
@@ -43,22 +43,22 @@ MOST = 500
 Phrase = Annotated[Given, Field(max_length=2_000)]
 
 
-class Which(BaseModel):
+class InState(BaseModel):
     """GET /proposals."""
 
     state: State = "waiting"
 
 
-class Looking(Body):
+class ProposalSearch(Body):
     """POST /proposals."""
 
-    weeks: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    weeks: Annotated[int, Field(ge=1, le=1_000), INTEGRAL] | None = None
     """This week and so many whole ones before it; left out, all of the lake."""
-    least: Annotated[int, Field(ge=1, le=1_000_000)] = 2
+    least: Annotated[int, Field(ge=1, le=1_000_000), INTEGRAL] = 2
     """How often a question must have been asked."""
 
 
-class Change(Body):
+class ProposalChange(Body):
     """POST /proposals/{proposal}; what is left out stays as it is."""
 
     state: State | None = None
@@ -187,8 +187,11 @@ class Proposals:
         since = since_weeks(weeks, state.meter.now(), state.settings.day_zone) if weeks else EPOCH
         known = [text for entry in self._base().entries for _, text in entry.known()]
 
+        async def here(texts: Sequence[str]) -> np.ndarray:
+            return await ask(texts)
+
         async def embed(texts: Sequence[str]) -> np.ndarray:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ask(texts), loop))
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(here(texts), loop))
 
         def work() -> int:
             found = asyncio.run(mine(unanswered(questions(state.lake, since)), embed, least=least))
@@ -233,22 +236,22 @@ class Proposals:
     def routes(self) -> Sequence[Route]:
         """Return GET and POST /proposals, and POST /proposals/{proposal}."""
         return (
-            Route("GET", "/proposals", self._list, query=Which, reply=ProposedList, scope=SCOPE),
-            Route("POST", "/proposals", self._look, body=Looking, reply=LookedFor, scope=SCOPE),
-            Route("POST", "/proposals/{proposal}", self._change, body=Change, reply=Proposed, scope=SCOPE),
+            Route("GET", "/proposals", self._list, query=InState, reply=ProposedList, scope=SCOPE),
+            Route("POST", "/proposals", self._look, body=ProposalSearch, reply=LookedFor, scope=SCOPE),
+            Route("POST", "/proposals/{proposal}", self._change, body=ProposalChange, reply=Proposed, scope=SCOPE),
         )
 
-    async def _list(self, context: RequestContext, query: Which) -> dict[str, Any]:
+    async def _list(self, context: RequestContext, query: InState) -> dict[str, Any]:
         """List what customers asked and the desk did not know, or what was made of it, the most asked first."""
         found, counts = await self.listed(query.state)
         return {"counts": dict(counts), "proposals": [asdict(one) for one in found[:MOST]]}
 
-    async def _look(self, context: RequestContext, body: Looking) -> dict[str, Any]:
+    async def _look(self, context: RequestContext, body: ProposalSearch) -> dict[str, Any]:
         """Look in conversations for questions that were not answered, and propose those that are new; it takes its time."""
         context.counted = False  # the desk's own work
         return {"new": await self.look(body.weeks, body.least)}
 
-    async def _change(self, context: RequestContext, body: Change, proposal: str) -> dict[str, Any]:
+    async def _change(self, context: RequestContext, body: ProposalChange, proposal: str) -> dict[str, Any]:
         """Edit a proposal, accept it, so that the desk knows it when this is answered, or drop it."""
         context.counted = False
         made = await self.change(

@@ -132,8 +132,9 @@ class Table:
         marked: State = "dropped" if self._filled(at, "accepted") else "waiting"
         count = re.search(r"\d+", " ".join(self._filled(at, "asked")))
         texts = [text for _, text in (*read.questions, *read.paraphrases)]
+        filled = sorted((name, text) for name, value in row.items() if (text := str(value).strip()))
         return Held(
-            xxhash.xxh3_64_hexdigest(json.dumps([at, row], ensure_ascii=False, default=str).encode()),
+            xxhash.xxh3_64_hexdigest(json.dumps([at, filled], ensure_ascii=False).encode()),
             "accepted" if read.accepted else marked,
             int(count[0]) if count else 0,
             texts[0] if texts else "",
@@ -147,7 +148,7 @@ class Table:
         if role == "answer" and sum(bool(row.get(name)) for name in names) > 1:  # an answer a language
             raise InputError(message("apps.several_columns", path=self.file), found=", ".join(names))
         row |= dict.fromkeys(names, "")
-        row[names[0]] = text
+        row[names[0]] = text.strip()
 
 
 def table_of(lake: str | Path) -> Path:
