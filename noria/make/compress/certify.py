@@ -90,6 +90,12 @@ class Certificate:
         """Return the figure of that name."""
         return next(figure for figure in self.figures if figure.name == name)
 
+    @property
+    def only_slow(self) -> bool:
+        """Whether it was refused, and for its speed alone."""
+        slow = [isinstance(one, Message) and one.code == "certificate.no_faster" for one in self.reasons]
+        return bool(slow) and all(slow)
+
     def or_refuse(self) -> Certificate:
         """Return itself if it passed.
 

@@ -7,6 +7,7 @@ where every engine by itself is a tenth slower than the better of the two at one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from .settings import CompressSettings
 CLEARLY = 1.1
 """How many times as fast as any one engine a pair is to be, at one text or at several; and as the trained model what answers in its
 stead, for that needs no certificate."""
+NOT_NEARLY = 0.9 / CLEARLY
+"""A speed that is no rival of the trained model's."""
 TRAINED = Candidate("torch", "trained")
 
 
@@ -56,12 +59,28 @@ def best_pair(found: Sequence[Timed], folder: Path) -> tuple[Timed, Timed] | Non
     return one, several
 
 
-def blamed(candidate: Candidate, certificate: Certificate) -> Candidate:
-    """Return what is not to be tried again once a candidate was refused: itself, or one of a pair's two engines."""
-    if not candidate.parts:
-        return candidate
-    one, several = candidate.parts
-    if TRAINED in candidate.parts:
+def left(pool: Sequence[Timed], refused: Candidate, certificate: Certificate) -> list[Timed]:
+    """Return what may still be tried, once a candidate was refused: of a pair all but the engine to blame.
+
+    An engine that answers as it should, and is surely faster than the trained model at one text or at several, but not at both,
+    stays with the speeds that its certificate found: beside the trained model, which does the other, it may be a pair.
+    """
+    if refused.parts:
+        wrong = _blamed(refused.parts, certificate)
+        return [one for one in pool if one.candidate != wrong]
+    lows = [certificate.figure(name).low or 0.0 for name in (BATCHED, ALONE)]
+    kept = certificate.only_slow and max(lows) > CLEARLY
+    batched, alone = (low if low > 1 else min(low, NOT_NEARLY) for low in lows)
+    return [
+        replace(one, batched=batched, single=alone) if one.candidate == refused else one
+        for one in pool
+        if kept or one.candidate != refused
+    ]
+
+
+def _blamed(parts: tuple[Candidate, ...], certificate: Certificate) -> Candidate:
+    one, several = parts
+    if TRAINED in parts:
         return several if one == TRAINED else one
     agreed, alone = any(each.name == DIFFER for each in certificate.figures), certificate.figure(ALONE)
     return several if agreed and (alone.low is None or alone.low > 1) else one

@@ -17,7 +17,7 @@ from noria.tasks.task import Features, Row, Task
 from .candidates import Screening, Timed
 from .causal import compress_decoder
 from .certify import BOUNDS, DIFFER, TIMED_ALONE, TIMED_TOKENS, Certificate, Judge, answers, certify
-from .pairs import blamed, judged_as, with_pair
+from .pairs import judged_as, left, with_pair
 from .quantize import choose, seal, size_of
 from .rows import spread
 from .settings import CompressSettings
@@ -122,7 +122,12 @@ def compress_model(
             (found[0], judged(found[0]))
             if slower
             else _first_that_passes(
-                found, judged, lambda pool: with_pair(pool, folder, trial, settings), folder.name, report
+                found,
+                screening.put_off,
+                judged,
+                lambda pool: with_pair(pool, folder, trial, settings),
+                folder.name,
+                report,
             )
         )
         if not or_trained:
@@ -136,14 +141,18 @@ def compress_model(
 
 def _first_that_passes(
     found: Sequence[Timed],
+    put_off: Callable[[], list[Timed]],
     judged: Callable[[Timed], Certificate],
     paired: Callable[[Sequence[Timed]], list[Timed]],
     name: str,
     report: Report,
 ) -> tuple[Timed, Certificate]:
-    """Return the fastest that passes its certificate, or what was tried last; of a refused pair only the engine to blame is left out."""
+    """Return the fastest that passes its certificate, or what was tried last; what was refused may still be half of a pair."""
     pool, tried = list(found), list[tuple[Timed, Certificate]]()
-    while len(tried) < MOST and (best := next((one for one in paired(pool) if one.rank[0]), None)):
+    while len(tried) < MOST:
+        pool += put_off() if tried else []
+        if (best := next((one for one in paired(pool) if one.rank[0]), None)) is None:
+            break
         if tried:
             last, certificate = tried[-1]
             told = f"{last.candidate.title} {certificate_text(certificate)}; {best.candidate.title} instead"
@@ -151,8 +160,7 @@ def _first_that_passes(
         tried.append((best, judged(best)))
         if tried[-1][1].passed:
             break
-        wrong = blamed(best.candidate, tried[-1][1])
-        pool = [one for one in pool if one.candidate != wrong]
+        pool = left(pool, best.candidate, tried[-1][1])
     return tried[-1]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,12 +14,15 @@ from hypothesis import strategies as st
 from tiny_models import LABELS, TEXTS, make_encoder
 
 from noria.core.folder import read_manifest
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.infer.choose import best_kind, open_engine
 from noria.infer.engine import answer
 from noria.infer.signal_stack import signal_stack
 from noria.make.compress import candidates as tried
+from noria.make.compress import recipe
 from noria.make.compress.candidates import Candidate, Timed, candidates
+from noria.make.compress.certify import Certificate
 from noria.make.compress.recipe import compress_model
 from noria.make.compress.settings import CompressSettings
 
@@ -30,8 +35,11 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_encoder(tmp_path_factory.mktemp("candidates") / "m", "classify", LABELS, 2, compiled=False)
 
 
-def compressed(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float], gain: float) -> str:
+def compressed(
+    model: Path, out: Path, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float], gain: float, *, bf16: bool = True
+) -> str:
     """Compress with speeds of a machine that is not here, and return what was told meanwhile."""
+    monkeypatch.setattr(tried, "bf16_is_fast", lambda: bf16)
     monkeypatch.setattr(tried.Screening, "_times_as_fast", lambda self, engine, work: speeds[engine.kind])
     monkeypatch.setattr(tried, "product_gain", lambda: gain)
     told = io.StringIO()
@@ -62,6 +70,24 @@ def test_what_cannot_win_is_not_made(classifier: Path, tmp_path: Path, monkeypat
     # The trained model answers whoever wins, or not.
     one, other = (answer(open_engine(folder), TEXTS[:2]) for folder in (classifier, tmp_path / "out"))
     assert [row["label"] for row in one] == [row["label"] for row in other]
+
+
+def test_a_graph_in_fp32_is_put_off_and_made_where_nothing_faster_passes(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    certify, verdicts = recipe.certify, [True, False, True]
+
+    def judged(*given: Any, **named: Any) -> Certificate:
+        passed = verdicts.pop(0)
+        reasons = () if passed else (message("certificate.disagrees", agreement=0.5, bound=0.97),)
+        return replace(certify(*given, **named), passed=passed, reasons=reasons)
+
+    monkeypatch.setattr(recipe, "certify", judged)
+    told = compressed(classifier, tmp_path / "one", monkeypatch, SPEEDS, gain=1.1, bf16=False)
+    assert "OpenVINO" not in told
+    told = compressed(classifier, tmp_path / "two", monkeypatch, SPEEDS, gain=1.1, bf16=False)
+    assert "OpenVINO, weights as trained: 1.50 times as fast" in told
+    assert not verdicts
 
 
 def test_where_nothing_is_faster_the_trained_model_serves_and_one_line_says_so(

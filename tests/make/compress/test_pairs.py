@@ -22,7 +22,7 @@ from noria.make.compress import candidates as tried
 from noria.make.compress import certify as certifying
 from noria.make.compress.candidates import Candidate, Timed
 from noria.make.compress.certify import ALONE, BATCHED, DIFFER, Certificate, Pair, certify
-from noria.make.compress.pairs import CLEARLY, TRAINED, best_pair
+from noria.make.compress.pairs import CLEARLY, TRAINED, best_pair, left
 from noria.make.compress.recipe import certificate_text, compress_model
 from noria.make.compress.settings import CompressSettings
 from tests.make.compress.test_certify import SETTINGS, TASK, TEXTS, Watch
@@ -48,6 +48,27 @@ def test_a_pair_is_made_where_no_engine_is_nearly_as_fast_both_ways(known: list[
         one, several = pair
         assert one.candidate.kind != several.candidate.kind
         assert all(one.single >= CLEARLY * each.single or several.batched >= CLEARLY * each.batched for each in whole)
+
+
+@given(SPEED, SPEED, st.booleans())
+def test_what_is_too_slow_at_one_of_two_may_be_a_pair_with_the_trained_model(
+    batched: float, alone: float, unlike: bool
+):
+    one, other = Candidate("onnx", "int8"), Candidate("openvino", "float")
+    pool = [Timed(one, Path(), 2.0, 2.0), Timed(other, Path(), 1.5, 1.5)]
+    slow = [name for name, low in ((BATCHED, batched), (ALONE, alone)) if low <= 1]
+    reasons = [message("certificate.no_faster", measure=name, value=1.0, low=0.9) for name in slow]
+    reasons += [message("certificate.disagrees", agreement=0.9, bound=0.97)] if unlike or not slow else []
+    figures = (Figure(BATCHED, 3.0, 5, batched, 4.0), Figure(ALONE, 3.0, 5, alone, 4.0))
+    kept = left(pool, one, Certificate(False, "", tuple(reasons), figures, {}))
+    assert pool[1] in kept
+    if slow and not unlike and max(batched, alone) > CLEARLY:
+        assert kept[0].candidate == one
+        assert not kept[0].rank[0]  # by itself it is not tried again
+        assert (pair := best_pair(kept[:1], Path())) is not None
+        assert TRAINED in {each.candidate for each in pair}
+    else:
+        assert kept == pool[1:]
 
 
 def certified(single_wrong: int, several_wrong: int = 0, *, fast: float = 1, pair_trained: str = "") -> Certificate:
