@@ -36,9 +36,9 @@ WANTED = {"AMX": (8.0, 4.0), "AVX2": (5.0, 2.5)}
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return the lines of speed, and of time to a Trainer's accuracy; quick takes 2 repeats of some seconds, and one short course."""
+    """Return the lines of speed, and of time to a Trainer's accuracy; quick takes 4 repeats of some seconds (2 without AMX), and one short course."""
     # A step takes about a second with AMX and two without; measuring one is part of the time.
-    repeats, seconds = (2, 4.0 if isa() == "AMX" else 20.0) if quick else (5, 30.0)
+    repeats, seconds = ((4, 4.0) if isa() == "AMX" else (2, 20.0)) if quick else (5, 30.0)
     names = [name for name in PEERS if not quick or name != PLAIN_BF16]
     speeds: dict[str, list[float]] = {name: [] for name in ("noria", *names)}
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:

@@ -14,10 +14,11 @@ class Api(litserve.LitAPI):  # type: ignore[misc]  # litserve has no types
     """The handler."""
 
     folder: str = ""
+    file: str = "model.onnx"
 
     def setup(self, device: str) -> None:
         """Load the model."""
-        self.model = Model(Path(self.folder), "onnxruntime")
+        self.model = Model(Path(self.folder), file=Path(self.folder) / self.file)
 
     def decode_request(self, request):  # type: ignore[no-untyped-def]
         """Return the text of a request; LitServe reads types at run time, and takes none for JSON."""
@@ -32,9 +33,9 @@ class Api(litserve.LitAPI):  # type: ignore[misc]  # litserve has no types
         return output
 
 
-def run(folder: Path, port: int, *, batched: bool) -> None:
-    """Serve until ended."""
+def run(folder: Path, port: int, *, batched: bool, file: str = "model.onnx") -> None:
+    """Serve until ended; `file` is told from the folder."""
     api = Api(max_batch_size=32, batch_timeout=0.002) if batched else Api()
-    api.folder = str(folder)
+    api.folder, api.file = str(folder), file
     server = litserve.LitServer(api, accelerator="cpu", fast_queue=batched)
     server.run(host="127.0.0.1", port=port, log_level="error", generate_client_file=False)

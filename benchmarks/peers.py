@@ -14,6 +14,8 @@ from .classifier import Model
 
 NAMES = ("LitServe, defaults", "LitServe, batches of 32 within 2 ms", "FastAPI handler", "FastAPI handler, OpenVINO")
 """All run ONNX Runtime on all cores, but the last."""
+INTEGERS = "LitServe, int8 dynamic, batches of 32 within 2 ms"
+"""The second of them on `dynamic.onnx`, which lies beside the folder."""
 
 
 def fastapi(folder: Path, port: int, engine: str) -> None:
@@ -45,7 +47,8 @@ def main(name: str, folder: str, port: str) -> None:
     if name.startswith("LitServe"):
         from .litserved import run
 
-        run(Path(folder), int(port), batched=name != NAMES[0])
+        file = "../dynamic.onnx" if name == INTEGERS else "model.onnx"
+        run(Path(folder), int(port), batched=name != NAMES[0], file=file)
     else:
         fastapi(Path(folder), int(port), "openvino" if name == NAMES[3] else "onnxruntime")
 

@@ -1,8 +1,10 @@
-"""Serving a classifier: Noria beside LitServe and a plain FastAPI handler, the same ONNX model, loaded from another process.
+"""Serving a classifier: Noria beside LitServe and a plain FastAPI handler, the same model, loaded from another process.
 
-The model is multilingual-e5-small, trimmed to the reviews it is asked about, with a head of two labels; exported once to
-ONNX in float32. The peers run that file in ONNX Runtime, one of them in OpenVINO; Noria serves the same graph in OpenVINO,
-as it serves what is compressed. Each request is one review. Noria does all it does for customers: keys, bounds, guard, and
+The model is multilingual-e5-small, trimmed to the reviews it is asked about, with a head that was fitted to reviews. Noria
+serves what `compress` makes of it here, certificate included. The peers run its export to ONNX in float32, in ONNX Runtime,
+one of them in OpenVINO; one more LitServe runs ONNX Runtime's dynamic 8-bit integers, and its name tells on how many of the
+texts that certified Noria's engine it answers as the model does: only where that is as many as the certificate asks for is it a
+peer that must be beaten. Each request is one review. Noria does all it does for customers: keys, bounds, guard, and
 an event for every request, durable before the answer's last byte; the peers do none of it.
 
 Three loads at 1, 16 and 64 connections: as fast as answers come (requests a second); at two thirds of what the slower of the
@@ -27,11 +29,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noria.machine import cores, isa
+from noria.make.compress.certify import BOUNDS
 
 from .line import Line, compare
 from .load import Load, load
-from .peers import NAMES
-from .served import make_classifier, served
+from .peers import INTEGERS, NAMES
+from .reviewed import FITTED, HELD, agreeing, bases, prepare, reviews
+from .served import served
 
 CLIENTS = (1, 16, 64)
 WANTED = {"AMX": (2.0, 4.0, 5.0), "AVX2": (1.3, 2.0, 2.0)}
@@ -39,6 +43,9 @@ WANTED = {"AMX": (2.0, 4.0, 5.0), "AVX2": (1.3, 2.0, 2.0)}
 SHARE = 2 / 3
 """Of what the slower of two manages, at which latencies are compared: a queue forms, and does not grow."""
 TEXTS = 500
+REST = 1.5
+"""Seconds between two servers' turns: ONNX Runtime's threads go on spinning for about a second after the last answer, on the cores
+of whoever is asked next."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +56,36 @@ class Place:
     headers: dict[str, str]
 
 
-def measure(*, quick: bool, texts: list[str] | None = None, base: Path | None = None) -> list[Line]:
-    """Return a line for each peer, load and number of connections; quick takes 3 repeats of 0.8 seconds each, else 5 of 4.
-
-    Args:
-        quick: fewer and shorter repeats.
-        texts: what is asked about; real reviews where left out.
-        base: the encoder; the trimmed multilingual-e5-small where left out.
-    """
-    repeats, seconds = (3, 0.8) if quick else (5, 4.0)
-    rows = reviews() if texts is None else texts
+def measure(*, quick: bool) -> list[Line]:
+    """Return a line for each peer, load and number of connections; quick takes 3 repeats of 0.8 seconds each, else 5 of
+    4, and latencies beside one peer."""
+    rows = reviews()
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as there, ExitStack() as stack:
-        folder = Path(there)
-        model = prepare(folder, rows, base)
-        bodies = [json.dumps({"input": text}, ensure_ascii=False) for text in rows[:TEXTS]]
-        lake = served(folder / "lake", model, flags=("--max-in-flight", "4096", "--queue", "4096"))
+        model = Path(there) / "served" / "model"
+        prepare(model, bases(Path(there), [row["text"] for row in rows])["e5-small, trimmed"], rows)
+        agreed = agreeing(model, [row["text"] for row in rows[FITTED : FITTED + HELD]])
+        asked = [row["text"] for row in rows[FITTED + HELD :]][:TEXTS]
+        bodies = [json.dumps({"input": text}, ensure_ascii=False) for text in asked]
+        chosen = model.with_name("noria")
+        lake = served(Path(there) / "lake", chosen, flags=("--max-in-flight", "4096", "--queue", "4096"))
         server = stack.enter_context(lake)
         places = {"noria": Place(f"{server.url}/v1/classify", {"authorization": f"Bearer {server.key}"})}
-        for name in NAMES:
+        for name in (*NAMES, INTEGERS):
             places[name] = stack.enter_context(_peer(name, model))
-        return _lines(places, bodies, rows, model, repeats, seconds)
+        return _lines(places, bodies, asked, chosen, agreed, quick=quick)
 
 
 def _lines(
-    places: dict[str, Place], bodies: list[str], rows: list[str], model: Path, repeats: int, seconds: float
+    places: dict[str, Place],
+    bodies: list[str],
+    rows: list[str],
+    model: Path,
+    agreed: float,
+    *,
+    quick: bool,
 ) -> list[Line]:
+    repeats, seconds = (3, 0.8) if quick else (5, 4.0)
+    beside = (NAMES[1],) if quick else NAMES
     for place in places.values():
         load(Load(place.url, bodies, 4, 1.0, headers=place.headers))
     found: dict[tuple[str, int, str], list[float]] = {}
@@ -86,24 +98,26 @@ def _lines(
             fast = {}
             for name in order:
                 place = places[name]
+                time.sleep(REST)
                 told = load(Load(place.url, bodies, clients, seconds, headers=place.headers, seed=number))
                 fast[name] = told["rate"]
                 for key in ("rate", "p50"):
                     found.setdefault((name, clients, key), []).append(told[key])
                 print(f"serve {number + 1}/{repeats}, {clients} clients: {name}: {told}", file=sys.stderr)
-            for peer in NAMES:
+            for peer in beside:
                 rate = SHARE * min(fast["noria"], fast[peer])
                 both = [(peer, peer, 1), ("noria", peer, 1), ("noria", f"{peer}, twice", 2)]
                 for name, key, times in both if number % 2 else both[::-1]:
                     place = places[name]
+                    time.sleep(REST)
                     given = Load(place.url, bodies, clients, seconds, times * rate, place.headers, number)
                     told = load(given)
                     for part in ("p50", "p99"):
                         found.setdefault((f"{name} beside {key}", clients, part), []).append(told[part])
-    return [*_compared(found), *_wanted(found), *_overheads(found, bare)]
+    return [*_compared(found, agreed), *_wanted(found, agreed), *_overheads(found, bare)]
 
 
-def _compared(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
+def _compared(found: dict[tuple[str, int, str], list[float]], agreed: float) -> list[Line]:
     lines = []
     for peer in NAMES:
         for clients in CLIENTS:
@@ -111,13 +125,15 @@ def _compared(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
             lines.append(
                 compare(
                     "serve",
-                    f"requests a second, {at}",
+                    _rate(clients),
                     found["noria", clients, "rate"],
                     found[peer, clients, "rate"],
                     peer,
                     "requests/s",
                 )
             )
+            if (f"{peer} beside {peer}", clients, "p99") not in found:
+                continue
             theirs = found[f"{peer} beside {peer}", clients, "p99"]
             for part in ("p50", "p99"):
                 lines.append(
@@ -142,14 +158,24 @@ def _compared(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
                     higher_is_better=False,
                 )
             )
+    told = f"{INTEGERS}, alike on {agreed:.2f} of {HELD}"
+    for clients in CLIENTS:
+        measured, theirs = _rate(clients), found[INTEGERS, clients, "rate"]
+        lines.append(compare("serve", measured, found["noria", clients, "rate"], theirs, told, "requests/s"))
     return lines
 
 
-def _wanted(found: dict[tuple[str, int, str], list[float]]) -> list[Line]:
+def _rate(clients: int) -> str:
+    return f"requests a second, {clients} client{'s' * (clients > 1)}"
+
+
+def _wanted(found: dict[tuple[str, int, str], list[float]], agreed: float) -> list[Line]:
     lines, peers = [], [name for name in NAMES if name.startswith("LitServe")]
+    if agreed >= BOUNDS["classify"]:
+        peers.append(INTEGERS)
     for clients, times in zip(CLIENTS, WANTED["AMX" if isa() == "AMX" else "AVX2"], strict=True):
         best = max((found[peer, clients, "rate"] for peer in peers), key=statistics.geometric_mean)
-        measured, told = f"requests a second, {clients} client{'s' * (clients > 1)}", [times * rate for rate in best]
+        measured, told = _rate(clients), [times * rate for rate in best]
         peer = f"wanted: {times:g} times as many as the better LitServe"
         lines.append(compare("serve", measured, found["noria", clients, "rate"], told, peer, "requests/s"))
     return lines
@@ -192,53 +218,6 @@ def bare_engine(model: Path, rows: list[str], asked: int = 200) -> float:
         env=environment,
     )
     return float(done.stdout)
-
-
-def prepare(folder: Path, texts: list[str], base: Path | None = None) -> Path:
-    """Write the model folder that Noria serves, its graph the ONNX file beside it that the peers serve."""
-    if base is None:
-        from noria.make.compress.trim import trim
-        from noria.make.models.bundled import e5_small
-
-        e5_small(folder / "e5")
-        base = trim(folder / "e5", texts, folder / "base")
-    model = make_classifier(folder / "classifier", base)
-    to_onnx(model)
-    return model
-
-
-def to_onnx(model: Path) -> None:
-    """Write `model.onnx` of a classifier's folder, and make its engine the same graph."""
-    import openvino
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    from noria.core.folder import MANIFEST, new_folder, read_manifest
-    from noria.make.compress.onnx import write_graph
-
-    module = AutoModelForSequenceClassification.from_pretrained(model, attn_implementation="eager").eval()
-    ids = torch.arange(34).reshape(2, 17) % module.config.vocab_size
-    manifest = read_manifest(model)
-    with new_folder(model, kind="model") as made:
-        for file in sorted(path for path in model.rglob("*") if path.is_file() and path.name != MANIFEST):
-            if file.parent.name != "engine":
-                (made.path / file.name).write_bytes(file.read_bytes())
-        made.facts.update(manifest.facts)
-        # As someone would export it who writes a handler in an afternoon; Noria's own engine has a graph of its own.
-        write_graph(module, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, made.path / "model.onnx")
-        graph = openvino.convert_model(made.path / "model.onnx")
-        openvino.save_model(graph, made.path / "engine" / "model.xml", compress_to_fp16=False)
-
-
-def reviews() -> list[str]:
-    """Return distinct reviews in an order of their own."""
-    import random
-
-    from noria.make.corpus.bundled import reviews as bundled
-
-    texts = sorted({document.text for document in bundled() if document.text.strip()})
-    random.Random(0).shuffle(texts)
-    return texts
 
 
 @contextmanager
