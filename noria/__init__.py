@@ -33,6 +33,7 @@ _PLACES = {
     "collect": "make",
     "compress": "make",
     "crossvalidate": "finetuning",
+    "doctor": "doctor",
     "evaluate": "make",
     "finetune": "finetuning",
     "forecast": "grow",

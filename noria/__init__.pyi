@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 
 from noria.api import answers as answers
 from noria.api import promote as promote
+from noria.api.doctor import doctor as doctor
 from noria.api.options import Given as Given
 from noria.api.predictor import load as load
 from noria.api.results import Analysis as Analysis
@@ -630,6 +631,7 @@ __all__ = [
     "collect",
     "compress",
     "crossvalidate",
+    "doctor",
     "evaluate",
     "finetune",
     "forecast",

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from types import FrameType
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from cyclopts import App, CycloptsError, ValidationError
 
@@ -32,6 +32,7 @@ app = App(
 
         noria demo                the whole wheel, once, on real text
         noria new --help          a folder to begin with
+        noria doctor              is this machine fit for it, and what would be slow
         noria build --help        raw text -> corpus -> model
         noria run noria.toml      the stages of a file, only what changed
         noria ship serve MODELS   models -> HTTP service
@@ -68,12 +69,32 @@ WINGS = {
         noria run noria.toml
         noria run noria.toml --redo sentiment
     """,
+    "doctor": """Look at this machine: processor, memory, disk, packages, data, port; say what would be slow here and why.
+
+    Examples::
+
+        noria doctor
+        noria doctor runs --port 8401
+    """,
     "build": "Raw text -> corpus -> tokens -> model -> evaluated -> compressed.",
     "ship": "Models -> HTTP service and applications.",
     "grow": "Usage events and market series -> growth, share, forecast, report.",
 }
 for name, text in WINGS.items():
     app.command(f"noria.cli.{name}:app", name=name, help=text)
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Write what makes a shell complete commands, flags and their values.
+
+    Examples::
+
+        noria completion bash > ~/.local/share/bash-completion/completions/noria
+        noria completion zsh > ~/.zfunc/_noria
+        noria completion fish > ~/.config/fish/completions/noria.fish
+    """
+    print(app.generate_completion(shell=shell))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ SMALL = 60
 KEPT_SMALL = {
     "noria.__main__": "what `python -m noria` runs",
     "noria.cli.run": "a command of its own, each of which is a file",
+    "noria.cli.doctor": "a command of its own, each of which is a file",
     "noria.cli.quick": "answers --version and --help before anything heavy is imported",
     "noria.cli.demo.serve": "a stage of the demo, each of which is a file",
     "noria.cli.grow.joint": "a command of its own, each of which is a file",
