@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +18,7 @@ from noria.server.http.settings import ServerSettings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from noria.api.serving import Server as RunningServer
     from noria.server.http.state import App
 
 Server = Annotated[ServerSettings, Parameter(name="*")]
@@ -80,6 +82,7 @@ def watch(
     key: Annotated[str, Parameter(env_var="NORIA_KEY")] = "",
     inbox: Path | None = None,
     once: Annotated[bool, Parameter(negative="")] = False,
+    console: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
     topics: Path | None = None,
     names: Path | None = None,
@@ -95,6 +98,7 @@ def watch(
 
     Examples::
 
+        noria ship watch sources.toml --console                 in a folder that noria new watch --app monitor made
         noria ship watch sources.toml runs/demo/sentiment-served runs/demo/entities-served
         noria ship watch sources.toml --server http://localhost:8400 --key $KEY
         noria ship watch sources.toml --once                    models or server as sources.toml names them; for cron
@@ -114,10 +118,12 @@ def watch(
         Folder of the inbox; beside sources.toml, with the ending .inbox, unless told.
     once
         Ask every source once, deliver what it gives, and end.
+    console
+        Serve the console, too, and show a link that signs one browser in.
     json
         Write every round as a JSON line, for programs.
     topics
-        JSON of topics and their words, as for noria ship monitor.
+        JSON of topics and their words, as for noria ship monitor; those that sources.toml names unless told.
     names
         People, organisations and products with their aliases, as for noria ship monitor.
     aspects
@@ -126,7 +132,6 @@ def watch(
     from contextlib import ExitStack
 
     from noria.api.serving import monitor as application
-    from noria.api.serving import print_address
     from noria.apps.monitor.notify.settings import SECTIONS
     from noria.apps.monitor.sources.delivery import Delivery
     from noria.apps.monitor.sources.inbox import Inbox
@@ -148,11 +153,12 @@ def watch(
         kept = Inbox(inbox or sources.with_suffix(".inbox"), lambda text: mask(text)[0])
         stack.callback(kept.close)
         if not url:
-            monitored = application(watch, topics, names=names, aspects=aspects, embeddings=True, notify=sources)
-            running = stack.enter_context(noria.serve(*folders, apps=[monitored], background=True, settings=settings))
+            chosen = topics or listing.monitor.topics
+            app = application(watch, chosen, names=names, aspects=aspects, embeddings=True, notify=sources)
+            root = sources.absolute().parent if console else None
+            running = stack.enter_context(serving(folders, app, settings, root))
             url, key = running.url, running.key
-            print_address(url, None)
-            print_notes(monitored)
+            print_notes(app)
         delivery = Delivery(url, key)
         stack.callback(delivery.close)
         delivery.check()
@@ -160,6 +166,42 @@ def watch(
         stack.callback(watching.close)
         watching.run(Report.for_terminal(as_json=json), once=once)
     return 0
+
+
+@contextmanager
+def serving(
+    models: Sequence[Path], application: App, settings: ServerSettings, console: Path | None
+) -> Iterator[RunningServer]:
+    """Serve models with one application beside what feeds it, and say where.
+
+    Args:
+        models: their folders.
+        application: which of them answer.
+        settings: where it is served.
+        console: the folder whose results the console shows; no console where None.
+    """
+    from noria.api.serving import print_address
+
+    pages: list[FastAPI] = []
+
+    add = console_of(console)
+
+    def prepare(page: FastAPI) -> None:
+        if add is not None:
+            add(page)
+            pages.append(page)
+
+    with noria.serve(*models, apps=[application], background=True, prepare=prepare, settings=settings) as running:
+        print_address(running.url, None)
+        for page in pages:
+            from noria.console.mount import sign_in_link
+
+            print(
+                for_terminal(message("watch.console", link=sign_in_link(page, running.url))),
+                file=sys.stderr,
+                flush=True,
+            )
+        yield running
 
 
 def brief(

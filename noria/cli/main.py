@@ -61,6 +61,7 @@ WINGS = {
     Examples::
 
         noria new desk --app support
+        noria new watch --app monitor
     """,
     "run": """Walk the stages of a TOML file; do again only what changed, and resume what was cut off.
 

@@ -29,13 +29,14 @@ def new(folder: Path, *, application: Annotated[str, Parameter(name="--app")]) -
 
         noria new desk --app support
         noria new shop --app recommend
+        noria new watch --app monitor
 
     Parameters
     ----------
     folder
         The folder to make.
     application
-        What it is for: support, customer service; recommend, a shop's recommender.
+        What it is for: support, customer service; recommend, a shop's recommender; monitor, opinion monitoring.
     """
     known = sorted(path.parent.name for path in APPLICATIONS.glob(f"*/{STARTER}"))
     if application not in known:

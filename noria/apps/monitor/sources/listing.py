@@ -108,6 +108,8 @@ class MonitorSettings(Settings):
 
     server: str = ""
     """Address of a server on which the monitor runs."""
+    topics: Path | None = None
+    """JSON file of topics and their words, as seen from the folder of sources.toml; bundled ones where None."""
     models: tuple[Path, ...] = ()
     """Folders of models, as seen from the folder of sources.toml: for sentiment, and for entities and embeddings where there are."""
 
@@ -140,7 +142,10 @@ def read_listing(path: str | Path) -> Listing:
         if names.count(name) > 1:
             raise SettingError(message("watch.name_taken", path=path), found=name)
     monitor = MonitorSettings.make(**document.get("monitor", {}))
-    return Listing(monitor=monitor.replace(models=tuple(folder / one for one in monitor.models)), source=sources)
+    whole = monitor.replace(
+        models=tuple(folder / one for one in monitor.models), topics=monitor.topics and folder / monitor.topics
+    )
+    return Listing(monitor=whole, source=sources)
 
 
 def _source(values: Any, place: int, folder: Path) -> Source:
