@@ -42,6 +42,11 @@ SECRET = "a secret of ours"
 HOSTILE = "很差 <script>alert(1)</script> [x](http://evil.example) **差**"
 
 
+ALERTS = [("topic", "computer"), ("topic", "hotel"), ("entity", "Nova")]
+"""What `material` raises; the last two on the same texts."""
+SENT = 2
+
+
 class Clock:
     """The time of a test."""
 
@@ -65,6 +70,12 @@ def material(tmp_path: Path) -> Material:
     begins = NOW - timedelta(hours=30)
     texts = [(begins + timedelta(minutes=20 * n), n % 9 == 0, f"酒店不错 {n}") for n in range(87)]
     texts += [(NOW - timedelta(minutes=50, seconds=-20 * n), True, f"酒店{HOSTILE} {n}") for n in range(40)]
+    earlier = [
+        Mention(
+            f"c{n}", NOW - timedelta(hours=4, seconds=-20 * n), "computer", True, 0.9, f"电脑很差 {n}", source="forum"
+        )
+        for n in range(30)
+    ]
     mentions = [
         Mention(
             f"m{n}", time, "hotel", bad, 0.9, text, ("Nova",) if bad else (), "forum", f"a{n}", f"https://f.example/{n}"
@@ -100,9 +111,9 @@ def material(tmp_path: Path) -> Material:
         ],
         NOW,
     )
-    stream.take(mentions, NOW, "r")
+    stream.take([*earlier, *mentions], NOW, "r")
     stream.advance(NOW, "c")
-    assert stream.alerts
+    assert [(one["of"], one["topic"]) for one in stream.alerts.values()] == ALERTS
     judged: list[Any] = []
 
     async def judge(*given: Any) -> dict[str, Any] | None:
@@ -151,7 +162,7 @@ def test_an_alert_is_planned_once_and_what_was_raised_before_is_news_to_nobody(t
     outbox = Outbox(tmp_path, ["old"])
     assert [outbox.is_new(one) for one in ("old", "new")] == [False, True]
     for _ in range(2):
-        outbox.plan("new", [Planned("a", "new", NOW), Planned("b", "new", NOW + timedelta(hours=1))], NOW)
+        outbox.plan({"new": [Planned("a", "new", NOW), Planned("b", "new", NOW + timedelta(hours=1))]}, NOW)
     outbox.close()
     again = Outbox(tmp_path, ["old", "later"])  # after a kill: what is raised meanwhile is news
     assert [again.is_new(one) for one in ("old", "new", "later")] == [False, False, True]
@@ -163,7 +174,7 @@ def test_an_alert_is_planned_once_and_what_was_raised_before_is_news_to_nobody(t
 
 def test_what_a_killed_process_was_sending_is_sent_again_in_the_same_words_under_the_same_key(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
-    outbox.plan("x", [Planned("a", "x", NOW)], NOW)
+    outbox.plan({"x": [Planned("a", "x", NOW)]}, NOW)
     (kept,) = outbox.due(NOW, 9)
     assert outbox.begin(kept.key, "first words") == ("first words", 1)
     assert outbox.due(NOW, 9) == []  # it is on its way
@@ -199,20 +210,19 @@ def test_a_webhook_is_signed_and_tried_again_in_the_same_words_under_one_key(
         sending(material, tmp_path, clock, hook(there.url, attempts=1)) as (made, outbox),
     ):
         rounds(made)
-        alerts = len(material.stream.alerts)
         states = [(one.state, "503" in one.why) for one in outbox.of_subscription("hook")]
-        assert sorted(states) == sorted([("waiting", True)] + [("sent", False)] * (alerts - 1))
+        assert sorted(states) == [("joined", False), ("sent", False), ("waiting", True)]
         rounds(made)  # not due yet
-        assert len(there.requests) == alerts
+        assert len(there.requests) == SENT
         clock.now += timedelta(minutes=1)
         rounds(made)
-        assert {one.state for one in outbox.of_subscription("hook")} == {"sent"}
+        assert sorted(one.state for one in outbox.of_subscription("hook")) == ["joined", "sent", "sent"]
     by_key: dict[str, list[bytes]] = {}
     for sent in there.requests:
         key = verified(sent.headers, sent.body, SECRET, datetime.now(UTC).timestamp())
         assert key == sent.headers["idempotency-key"]
         by_key.setdefault(key, []).append(sent.body)
-    assert sorted(map(len, by_key.values())) == sorted([2] + [1] * (alerts - 1))
+    assert sorted(map(len, by_key.values())) == [1, 2]
     assert all(len(set(bodies)) == 1 for bodies in by_key.values())
     data = json.loads(there.requests[0].body)["data"]
     assert data["alert"]["id"] in material.stream.alerts
@@ -229,17 +239,41 @@ def test_quiet_hours_hold_it_and_a_refusal_for_good_ends_it(material: Material, 
         clock.now = NOW + timedelta(minutes=91)
         rounds(made)
         kept = outbox.of_subscription("hook")
-        assert {one.state for one in kept} == {"given up"}
-        assert all("410" in one.why for one in kept)
+        assert sorted(one.state for one in kept) == ["given up", "given up", "joined"]
+        assert all("410" in one.why for one in kept if one.state != "joined")
         clock.now += timedelta(days=1)
         rounds(made)
-        assert len(there.requests) == len(material.stream.alerts)
+        assert len(there.requests) == SENT
+
+
+def test_of_the_same_texts_one_is_told_once(material: Material, tmp_path: Path, clock: Clock) -> None:
+    """The name says more than the topic it falls under; who takes the topic alone is told of that."""
+    with (
+        endpoint() as there,
+        sending(material, tmp_path, clock, hook(there.url), hook(there.url, name="topic", topics=("hotel",))) as (
+            made,
+            outbox,
+        ),
+    ):
+        rounds(made)
+        told = {
+            (one["data"]["subscription"], one["data"]["alert"]["topic"]): one["data"]["text"] for one in there.bodies()
+        }
+        assert told.keys() == {("hook", "computer"), ("hook", "Nova"), ("topic", "hotel")}
+        assert "The same texts raised an alert on: hotels." in told["hook", "Nova"]
+        assert "The same texts" not in told["topic", "hotel"]
+        (joined,) = [one for one in outbox.of_subscription("hook") if one.state == "joined"]
+        assert material.stream.alerts[joined.why]["topic"] == "Nova"
+        again = {**material.stream.alerts[joined.why], "id": "later", "of": "topic", "topic": "other"}
+        material.stream.alerts["later"] = again  # what a later step raises on them
+        rounds(made)
+        assert len(there.requests) == len(told)
 
 
 def test_an_address_of_one_s_own_network_is_refused(material: Material, tmp_path: Path, clock: Clock) -> None:
     with sending(material, tmp_path, clock, hook("https://localhost:1/x", allow_private=False)) as (made, outbox):
         rounds(made)
-        assert {one.state for one in outbox.of_subscription("hook")} == {"given up"}
+        assert {one.state for one in outbox.of_subscription("hook")} == {"given up", "joined"}
         assert "own network" in outbox.of_subscription("hook")[0].why
 
 
@@ -332,7 +366,8 @@ def test_a_letter_is_handed_to_the_mail_server(post: Any, material: Material) ->
         send("anna@example.com", settings=server.replace(allow_private=False, security="starttls"))
     first, second = (message_from_bytes(one, policy=policy.default) for one in post.letters)
     assert first["Message-ID"] == second["Message-ID"] == "<k1@example.com>"
-    assert "酒店" in first["Subject"]
+    one = subscription_of({"name": "m", "kind": "email", "to": ["anna@example.com"], "language": "zh"})
+    assert first["Subject"] == alert_notice(found, one, material.topics.titles, "", NOW).title
 
 
 def test_apprise_is_handed_plain_text(monkeypatch: pytest.MonkeyPatch, material: Material) -> None:
@@ -387,7 +422,7 @@ def test_verdicts_of_one_s_own_set_one_s_threshold(material: Material, tmp_path:
         with sending(material, tmp_path, clock, one) as (made, outbox):
             assert made._strictness(one) == 1.0
             alerts = list(material.stream.alerts)
-            outbox.plan("x", [Planned("hook", alert, NOW) for alert in alerts], NOW)
+            outbox.plan({"x": [Planned("hook", alert, NOW) for alert in alerts]}, NOW)
             for kept in outbox.of_subscription("hook"):
                 outbox.judge(kept.key, "dismissed")
             assert made._strictness(one) > 1.0
@@ -532,7 +567,7 @@ def test_an_alert_reaches_its_subscriber_who_dismisses_it_by_its_link(web: httpx
     web.post("/clock", json={"time": now.isoformat()}).raise_for_status()
     raised = web.get("/alerts").json()
     assert raised
-    until(lambda: len(away.requests) >= len(raised))
+    until(lambda: bool(away.requests))
     data = json.loads(away.requests[0].body)["data"]
     verified(away.requests[0].headers, away.requests[0].body, SECRET, datetime.now(UTC).timestamp())
     assert data["alert"]["id"] in {one["id"] for one in raised}
@@ -604,6 +639,37 @@ def test_subscriptions_over_http_are_for_admins(web: httpx.Client, running: Runn
     assert web.delete("/subscriptions/none").status_code == 404
     assert web.delete("/subscriptions/team").json()["removed"]
     assert [one["name"] for one in web.get("/subscriptions").json()] == ["hook"]
+
+
+def test_a_list_that_is_watched_once_sends_what_that_raises(
+    gloomy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from noria.cli.applications import watch
+    from noria.server.http.settings import ServerSettings
+
+    monkeypatch.setenv("NORIA_TEST_HOOK", SECRET)
+    now = datetime.now(UTC)
+    rows = [
+        {"text": f"{HOSTILE} 手机 {n}", "time": (now - timedelta(minutes=50, seconds=-n)).isoformat()}
+        for n in range(60)
+    ]
+    rows.append({"text": "手机很好", "time": now.isoformat()})
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with endpoint() as there:
+        listed = tmp_path / "sources.toml"
+        listed.write_text(
+            f"[monitor]\nmodels = ['{gloomy}']\n[[source]]\nname = 'file'\nkind = 'file'\npath = 'rows.jsonl'\n"
+            f"[[subscription]]\nname = 'hook'\nkind = 'webhook'\nurl = '{there.url}'\nsecret_env = 'NORIA_TEST_HOOK'\n"
+            "allow_private = true\nfalse_alarms_a_week = 3\n"
+        )
+        settings = ServerSettings(port=0, lake=tmp_path / "lake", threads=1)
+        assert watch(listed, once=True, json=True, settings=settings) == 0
+        sent = there.bodies()
+    assert sent
+    assert {one["data"]["subscription"] for one in sent} == {"hook"}
+    told = capsys.readouterr().err
+    assert "bears 3 false alarms a week" in told
+    assert "without address" in told
 
 
 def test_a_list_with_subscriptions_is_for_the_server_that_watches(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from email.header import Header
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime
 from html import escape
 from typing import Any
@@ -131,9 +133,13 @@ def _slack_parts(notice: Notice) -> Sequence[dict[str, Any]]:
 
 def letter(notice: Notice, key: str, sender: str, to: Sequence[str]) -> EmailMessage:
     """Return a letter, as plain text and as HTML; its Message-ID is made of the key, by which many mailboxes keep one of two."""
-    made = EmailMessage()
+    made = EmailMessage(policy=SMTP.clone(refold_source="none"))
     subject = notice.title if len(notice.title) <= _SUBJECT else f"{notice.title[: _SUBJECT - 1]}…"
-    made["Subject"], made["From"], made["To"] = " ".join(subject.split()), sender, ", ".join(to)
+    subject = " ".join(subject.split())
+    # Folded by the older class: the newer one loses blanks between two encoded words.
+    words = Header(subject, "us-ascii" if subject.isascii() else "utf-8", header_name="Subject")
+    made.set_raw("Subject", words.encode())
+    made["From"], made["To"] = sender, ", ".join(to)
     made["Date"] = format_datetime(datetime.fromisoformat(notice.made))
     made["Message-ID"] = f"<{key}@{sender.rpartition('@')[2]}>"
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence note answers it
@@ -153,6 +159,6 @@ def page(notice: Notice) -> str:
             blocks.append(f"<blockquote>{words}{link}</blockquote>" if line.quoted else f"<p>{words}{link}</p>")
     if notice.judge:
         label = escape(message("notify.judge")[notice.language])
-        blocks.append(f'<p>{label} <a href="{escape(notice.judge)}">{escape(notice.judge)}</a></p>')
+        blocks.append(f'<p><a href="{escape(notice.judge)}">{label}</a></p>')
     language = "zh-CN" if notice.language == "zh" else "en"
-    return f'<!doctype html>\n<html lang="{language}"><meta charset="utf-8"><body>{"".join(blocks)}</body></html>\n'
+    return f'<!doctype html>\n<html lang="{language}"><meta charset="utf-8"><body style="overflow-wrap: anywhere">{"".join(blocks)}</body></html>\n'

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from noria.core.figure import number
-from noria.core.messages import Language, Message, message
+from noria.core.messages import Language, Message, joined, message
 
 from .settings import Subscription, severity_of
 
@@ -172,7 +172,7 @@ def title_of(
         f"notify.title.{alert.get('kind', 'negatives')}",
         name=name_of_alert(alert, titles, language),
         found=alert.get("found") or alert["negative"],
-        expected="–" if expected is None else f"{expected:.3g}",
+        expected="–" if expected is None else short(expected),
         start=at(alert["start"], zone),
     )
 
@@ -183,6 +183,7 @@ def alert_notice(
     titles: Mapping[str, Mapping[str, str]],
     judge: str,
     now: datetime,
+    also: Sequence[Mapping[str, Any]] = (),
 ) -> Notice:
     """Return the message on an alert: what, since when, how sure, expected against found, texts with links, the other side, how to judge it.
 
@@ -192,9 +193,13 @@ def alert_notice(
         titles: topic -> language -> title.
         judge: address at which it is confirmed or dismissed; empty where there is none.
         now: when it is made.
+        also: alerts on the same texts.
     """
     language, zone = one.language, one.zone
     facts = [line[language] for line in _facts(alert, zone, judge)]
+    if also:
+        names = joined("join.list", [name_of_alert(each, titles, language) for each in also])
+        facts.append(message("notify.also", names=names)[language])
     parts = [Part("", tuple(Line(text) for text in facts))]
     known = {mention["id"]: mention for mention in alert["mentions"]}
     first = [mention["id"] for mention in alert["mentions"][:QUOTED]]
@@ -221,7 +226,7 @@ def _facts(alert: Mapping[str, Any], zone: str, judge: str) -> list[Message]:
     a_week = alert.get("a_week")
     facts = [message("notify.since", start=at(alert["start"], zone), end=at(alert["end"], zone), zone=zone)]
     if alert.get("expected") is not None:
-        values = {name: number(float(f"{alert[name]:.3g}")) for name in ("expected", "low", "high")}
+        values = {name: short(alert[name]) for name in ("expected", "low", "high")}
         silent = alert["kind"] == "silence"
         facts.append(
             message("notify.expected_missing" if silent else "notify.expected", found=alert["found"], **values)
@@ -247,6 +252,15 @@ def verdict_message(alert: Mapping[str, Any]) -> Message:
     if not alert.get("verdict"):
         return message("notify.not_judged")
     return message(f"notify.verdict.{alert['verdict']}", by=clean(str(alert.get("by") or "–"), 60))
+
+
+def short(value: float) -> str:
+    """Return a number as briefly as one says it.
+
+    >>> short(0.02934), short(1.24), short(23570.0)
+    ('0.0293', '1.24', '23,570')
+    """
+    return f"{value:.3g}" if value < 1000 else number(value)
 
 
 def how_often(a_week: float) -> Message:

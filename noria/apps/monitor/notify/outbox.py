@@ -1,7 +1,7 @@
 """What subscribers are still to be sent, on the disk before it is sent; and which alerts were seen, so that each is planned once.
 
     outbox = Outbox(folder, known, now)
-    outbox.plan(alert, [Planned(...), ...], now)        # once an alert, whatever comes between
+    outbox.plan({alert: [Planned(...), ...]}, now)      # once an alert, whatever comes between
     for one in outbox.due(now, 16):
         attempts = outbox.begin(one.key, content, now)  # noted before the try: a killed one may have arrived
         outbox.end(one.key, now)                        # taken; or postpone(...), or end(..., why) where it is given up
@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +51,8 @@ class Planned:
     """The alert, or from when until when a brief tells."""
     due: datetime
     """When it is sent at the earliest."""
+    joined: str = ""
+    """The alert that is sent in its place, for it is about the same texts."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,11 @@ class Kept:
     due: datetime
     attempts: int
     state: str
-    """waiting, sent or given up."""
+    """waiting, trying, sent or given up; or joined: another alert on the same texts was sent in its place."""
     content: str
     """What is sent, from its first try to its end."""
     why: str
-    """What went wrong at last."""
+    """What went wrong at last; of what is joined the other alert."""
     verdict: str
     """What its reader said of the alert by its link."""
 
@@ -111,16 +113,21 @@ class Outbox:
         """Return whether an alert was not planned yet."""
         return alert not in self._seen
 
-    def plan(self, alert: str, planned: Sequence[Planned], now: datetime) -> None:
-        """Keep what an alert is sent to, all of it or nothing; once an alert.
+    def plan(self, plans: Mapping[str, Sequence[Planned]], now: datetime) -> None:
+        """Keep what alerts are sent to, all of it or nothing; once an alert.
+
+        Args:
+            plans: alert -> its messages.
+            now: the present time.
 
         Raises:
-            ResourceError: the disk is full; the alert is as new as before.
+            ResourceError: the disk is full; the alerts are as new as before.
         """
         with self._writing() as connection:
-            if connection.execute("INSERT OR IGNORE INTO alerts VALUES (?)", (alert,)).rowcount:
-                self._insert(connection, planned, now)
-        self._seen.add(alert)
+            for alert, planned in plans.items():
+                if connection.execute("INSERT OR IGNORE INTO alerts VALUES (?)", (alert,)).rowcount:
+                    self._insert(connection, planned, now)
+        self._seen |= plans.keys()
 
     def plan_digest(self, planned: Planned, until: datetime, now: datetime) -> None:
         """Keep a brief to be sent, and until when it tells: the next one goes on from there."""
@@ -170,7 +177,7 @@ class Outbox:
             )
             (name,) = connection.execute("SELECT subscription FROM deliveries WHERE key = ?", (key,)).fetchone()
             connection.execute(
-                "DELETE FROM deliveries WHERE subscription = ? AND state IN ('sent', 'given up') AND place <= "
+                "DELETE FROM deliveries WHERE subscription = ? AND state IN ('sent', 'given up', 'joined') AND place <= "
                 "(SELECT max(place) FROM deliveries) - ?",
                 (name, LISTED),
             )
@@ -216,9 +223,12 @@ class Outbox:
 
     def _insert(self, connection: sqlite3.Connection, planned: Sequence[Planned], now: datetime) -> None:
         connection.executemany(
-            f"INSERT OR IGNORE INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 0, 'waiting', '', '', '')",
+            f"INSERT OR IGNORE INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 0, ?, '', ?, '')",
             [
-                (self._make_key(), one.subscription, one.about, microseconds(now), microseconds(one.due))
+                (
+                    *(self._make_key(), one.subscription, one.about, microseconds(now), microseconds(one.due)),
+                    *("joined" if one.joined else "waiting", one.joined),
+                )
                 for one in planned
             ],
         )

@@ -25,7 +25,7 @@ HEADERS = {
 }
 _MARKS = re.compile(r"([\\`*_{}\[\]<>&|~#!])|(:)(?=//)|(?<=\bwww)(\.)")
 
-_FIRST = re.compile(r"^(\d{0,9})([-+=.)])")
+_FIRST = re.compile(r"^(\d{1,9}(?=[.)])|(?=[-+=]))(.)")
 """What begins a list, or underlines a heading, at the start of a line."""
 
 

@@ -225,7 +225,8 @@ class Notifier:
             "sent": states.count("sent"),
             "waiting": states.count("waiting") + states.count("trying"),
             "given_up": states.count("given up"),
-            "problem": next((each.why for each in reversed(kept) if each.why), ""),
+            "joined": states.count("joined"),
+            "problem": next((each.why for each in reversed(kept) if each.why and each.state != "joined"), ""),
         }
 
     async def _ask(self, context: RequestContext, token: str) -> Response:
@@ -254,7 +255,9 @@ class Notifier:
         outbox, material = self._started()
         verdict: Literal["confirmed", "dismissed"] = "confirmed" if given == "confirmed" else "dismissed"
         # Said of the alert before the link is used up: a kill in between leaves a link that says the same again.
-        await material.judge(kept.about, verdict, kept.subscription, context.state.meter.now())
+        others = await asyncio.to_thread(outbox.of_subscription, kept.subscription)
+        for name in (kept.about, *(each.about for each in others if each.state == "joined" and each.why == kept.about)):
+            await material.judge(name, verdict, kept.subscription, context.state.meter.now())
         await asyncio.to_thread(outbox.judge, kept.key, verdict)
         return self._page(one, message("notify.page.kept"), alert)
 

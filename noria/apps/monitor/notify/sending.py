@@ -38,6 +38,9 @@ AT_ONCE = 16
 """Messages on their way at the same time."""
 MOST_TRIES = 100
 """Tries after which a message is given up: about a day of them, by `outbox_wait`."""
+SAME = 0.8
+"""Share of an alert's texts from which another one on them stands for it: nobody is told of the same texts twice."""
+_SPECIFIC = {"entity": -2, "aspect": -1}
 BRIEF_PATIENCE = timedelta(minutes=15)
 """How long a brief waits for the last window of its time to close."""
 
@@ -80,6 +83,8 @@ class Sending:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), SWEEP_SECONDS)
         finally:
+            with suppress(NoriaError):  # what was raised just before the end
+                await self.round()
             tasks = list(self._busy.values())
             if tasks:  # what arrives and is not noted would be sent again
                 await asyncio.wait(tasks, timeout=LAST_SECONDS)
@@ -124,13 +129,27 @@ class Sending:
         now, watched = self._clock(), len(self._material.stream.watch.series)
         at_once = [one for one in self._subscriptions().values() if not one.digest]
         strict = {one.name: self._strictness(one) for one in at_once if one.false_alarms_a_week is not None}
-        for alert in alerts:
-            planned = [
-                Planned(one.name, alert["id"], due(one, now))
-                for one in at_once
-                if wants(one, alert, watched, strict.get(one.name, 1.0))
-            ]
-            self._outbox.plan(alert["id"], planned, now)
+        plans: dict[str, list[Planned]] = {str(alert["id"]): [] for alert in alerts}
+        for one in at_once:
+            known = self._recent(one, now)
+            # An alert on a name says more than one on the topic that it falls under.
+            for alert in sorted(alerts, key=lambda each: (_SPECIFIC.get(each["of"], 0), -each["surprise"])):
+                if wants(one, alert, watched, strict.get(one.name, 1.0)):
+                    id, texts = str(alert["id"]), _texts(alert)
+                    joined = next((name for name, others in known.items() if _same(texts, others)), "")
+                    plans[id].append(Planned(one.name, id, due(one, now), joined))
+                    known |= {} if joined else {id: texts}
+        self._outbox.plan(plans, now)
+
+    def _recent(self, one: Subscription, now: datetime) -> dict[str, frozenset[str]]:
+        """Return the alerts that were planned for a subscriber within the hold-off, with their texts."""
+        alerts, since = self._material.stream.alerts, now - self._material.stream.watch.hold_off
+        kept = self._outbox.of_subscription(one.name)
+        return {
+            each.about: _texts(alerts[each.about])
+            for each in kept
+            if each.about in alerts and each.made >= since and each.state not in ("joined", "given up")
+        }
 
     def _strictness(self, one: Subscription) -> float:
         """Return by what a subscription's budget is divided, after its own verdicts on what it was sent."""
@@ -207,7 +226,18 @@ class Sending:
         alert = material.stream.alerts.get(kept.about)
         if alert is None:
             return None
-        return alert_notice(alert, one, material.topics.titles, self._link(kept.key), now)
+        others = [each.about for each in self._outbox.of_subscription(one.name) if each.why == kept.about]
+        also = [material.stream.alerts[name] for name in others if name in material.stream.alerts]
+        return alert_notice(alert, one, material.topics.titles, self._link(kept.key), now, also)
+
+
+def _texts(alert: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(str(mention["id"]) for mention in alert["mentions"])
+
+
+def _same(texts: frozenset[str], others: frozenset[str]) -> bool:
+    """Return whether nearly all texts of an alert are those of another."""
+    return bool(texts) and len(texts & others) >= SAME * len(texts)
 
 
 def due(one: Subscription, now: datetime) -> datetime:
