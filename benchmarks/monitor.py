@@ -1,5 +1,5 @@
 """Opinion monitoring: alarms on real counts and on simulated streams of real texts, texts a second into windows, kills of
-reading and of sending, stories, and what is said of whom and what.
+reading and of sending, stories, discovered topics, and what is said of whom and what.
 
 Each part of the application has a module of its own here; a line of it stands beside a peer, and another beside the bar that was
 set (`peer_name` begins with "wanted"; a ratio of 1 and more reaches it).
@@ -16,10 +16,11 @@ from .monitor_nab import measure as nab
 from .monitor_sending import measure as sending
 from .monitor_stories import measure as stories
 from .monitor_streams import measure as streams
+from .monitor_topics import measure as topics
 from .monitor_tweets import measure as tweets
 
 
 def measure(*, quick: bool) -> list[Line]:
     """Return the lines of all parts; quick takes fewer streams and texts."""
-    parts = (nab, streams, load, inbox, sending, stories, entities, aspects, tweets)
+    parts = (nab, streams, load, inbox, sending, stories, topics, entities, aspects, tweets)
     return [line for part in parts for line in part(quick=quick)]

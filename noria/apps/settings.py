@@ -38,6 +38,10 @@ class WatchSettings(Settings):
     """Most alerts kept; the oldest is forgotten first."""
     kept_windows: Annotated[int, Field(ge=1, le=100_000)] = 500
     """Most windows kept and shown; the oldest is forgotten first."""
+    text_days: Annotated[float, Field(ge=0, le=36_500)] = 90.0
+    """Days for which texts are kept to be searched, masked, from when they came; at 0 none is."""
+    most_texts: Annotated[int, Field(ge=0, le=10_000_000)] = 200_000
+    """Texts kept to be searched at most; the one that came first leaves first. About 1.5 kB of disk each."""
 
 
 class RulesSettings(Settings):

@@ -116,9 +116,14 @@ def keep(
 
 @app.command
 def erase(
-    user: str, *, lake: Lake = _LAKE, pseudonym: Annotated[bool, Parameter(negative="")] = False, json: Json = False
+    user: str,
+    *,
+    lake: Lake = _LAKE,
+    pseudonym: Annotated[bool, Parameter(negative="")] = False,
+    inbox: Path | None = None,
+    json: Json = False,
 ) -> None:
-    """Remove all events of one user, and those of others about them; write a receipt.
+    """Remove all events of one user, those of others about them, conversations, and texts that a watch kept; write a receipt.
 
     Files that held any are written anew. Rows collected for training before keep theirs: collect them again.
 
@@ -126,6 +131,7 @@ def erase(
 
         noria ship events erase 小王 --lake runs/lake
         noria ship events erase 5f0c2a91b7d3e644 --pseudonym
+        noria ship events erase 小王 --inbox sources.inbox       an author whose texts noria ship watch read
 
     Parameters
     ----------
@@ -133,7 +139,10 @@ def erase(
         The user's name, as the applications sent it.
     pseudonym
         `user` is the pseudonym that stands in the events.
+    inbox
+        Folder of an inbox of noria ship watch, where its authors got their first pseudonym; their texts that wait there go, too.
     """
+    from noria.apps.monitor.sources.inbox import forget_author
     from noria.lake.erase import erase_user
     from noria.lake.event import pseudonym as pseudonym_of
     from noria.lake.read import check_lake
@@ -142,13 +151,22 @@ def erase(
     if not user:
         raise InputError(message("commands.user_named"), hint=message("commands.events_without"))
     check_lake(lake)
-    if not pseudonym and not (lake / "server" / "secret").is_file():
-        raise InputError(
-            message("commands.lake_secret"),
-            found=str(lake / "server" / "secret"),
-            hint=message("commands.name_pseudonym"),
-        )
-    _print_receipt(erase_user(lake, user if pseudonym else pseudonym_of(user, read_secret(lake / "server"))), json)
+    for folder in (lake / "server", *([inbox] if inbox else ())):
+        if not pseudonym and not (folder / "secret").is_file():
+            raise InputError(
+                message("commands.lake_secret"),
+                found=str(folder / "secret"),
+                hint=message("commands.name_pseudonym"),
+            )
+    if pseudonym:
+        _print_receipt(erase_user(lake, user), json)
+        return
+    names = [user]
+    if inbox:
+        names.append(pseudonym_of(user, read_secret(inbox)))
+        forget_author(inbox, names[-1])
+    for name in names:
+        _print_receipt(erase_user(lake, pseudonym_of(name, read_secret(lake / "server"))), json)
 
 
 @app.command

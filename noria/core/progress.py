@@ -189,9 +189,14 @@ class MetricsLog:
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Drop the records that `wanted` refuses: a resumed run forgets what came after its checkpoint."""
+        self.rewrite(lambda record: record if wanted(record) else None)
+
+    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+        """Put what `change` gives in the place of every record; nothing in that of those for which it gives None."""
         from .folder import write_bytes
 
-        lines = [json.dumps(record, ensure_ascii=False) for record in self.read() if wanted(record)]
+        changed = (change(record) for record in self.read())
+        lines = [json.dumps(record, ensure_ascii=False) for record in changed if record is not None]
         write_bytes(self.path, "".join(line + "\n" for line in lines).encode())
 
 

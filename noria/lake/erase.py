@@ -30,6 +30,7 @@ from .event import EPOCH, OUTBOX_TABLE, SCHEMA, new_id
 from .read import check_lake, outboxes, read_outbox, read_sealed, sealed_files, version_of
 from .seal import DAY_US, border_of, finish, seal_all, write_events
 from .store import connect, locked, locked_outbox, prepare, storage, transaction
+from .texts import forget_texts
 
 LEDGER = "removed.json"
 _AT_ONCE = 500
@@ -71,6 +72,8 @@ class Receipt:
     """Texts removed from events that stay."""
     turns: int = 0
     """Turns of conversations removed."""
+    watched: int = 0
+    """Texts removed that a watch kept to be searched."""
     files: list[Changed] = field(default_factory=list)
     id: str = field(default_factory=new_id)
 
@@ -80,12 +83,12 @@ class Receipt:
         return (
             f"{whom}: {self.from_outboxes + self.from_lake:,} events removed ({self.from_outboxes:,} from outboxes, "
             f"{self.from_lake:,} from {len(self.files):,} sealed files), {self.texts:,} texts, {self.turns:,} turns of "
-            f"conversations; receipt {self.id}"
+            f"conversations, {self.watched:,} watched texts; receipt {self.id}"
         )
 
 
 def erase_user(lake: str | Path, user: str) -> Receipt:
-    """Remove every event of a user, and those of others about them, from outboxes and sealed files, and the user's conversations.
+    """Remove every event of a user, and those of others about them, from outboxes and sealed files, and the user's conversations and watched texts.
 
     Args:
         lake: the lake's folder; its server may go on running.
@@ -106,6 +109,7 @@ def erase_user(lake: str | Path, user: str) -> Receipt:
         for path in sealed_files(lake) if gone else ():
             _replace(lake, path, receipt, lambda batch: batch.filter(pc.invert(pc.is_in(batch["id"], wanted))))
         receipt.turns = forget(lake, user=user)
+        receipt.watched = forget_texts(lake, user=user)
         return _kept(lake, receipt)
 
 
@@ -139,7 +143,8 @@ def keep_days(
         told = [most for most in (days, text_days) if most is not None]
         if told:  # a conversation is hardly more than its texts
             midnight = EPOCH + timedelta(microseconds=border_of(now))
-            receipt.turns = forget(lake, before=midnight - timedelta(days=min(told)))
+            border = midnight - timedelta(days=min(told))
+            receipt.turns, receipt.watched = forget(lake, before=border), forget_texts(lake, before=border)
         return _kept(lake, receipt)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.monitor_streams import Made, matched, outcome, raised_at, z_scores
+from benchmarks.monitor_topics import LENGTH, Labelled, run, told_on
 from benchmarks.nab import Series, judge, normal
 
 START = datetime(2015, 3, 1, tzinfo=UTC)
@@ -50,3 +51,25 @@ def test_the_z_score_sees_a_burst_and_is_matched_by_its_false_alarms() -> None:
     assert any(700_000 <= moment <= 704_000 for moment in raised_at(scores, 5.0))
     peer = matched([stream], [scores], 0)
     assert (peer.found, peer.false) == (1, 0)
+
+
+def test_a_topic_lasts_for_days_in_a_row_within_the_stream() -> None:
+    labels = [str(number % 7) for number in range(140)] + [""] * 40
+    days = told_on(labels, 3)
+    assert days == told_on(labels, 3) != told_on(labels, 4)
+    for label in set(labels):
+        mine = [day for day, one in zip(days, labels, strict=True) if one == label]
+        assert 0 <= min(mine) <= max(mine) < LENGTH
+        assert not label or max(mine) - min(mine) < 10
+
+
+def test_topics_that_lie_apart_are_found_whole_and_keep_their_ids() -> None:
+    labels = [str(number % 6) for number in range(240)]
+    vectors = np.eye(12)[[int(label) for label in labels]] + np.random.default_rng(0).normal(scale=0.03, size=(240, 12))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows = Labelled([f"topic {label}" for label in labels], labels, vectors)
+    # On evenings with one topic or two there is little to tell them from.
+    ours, peer = (run(rows, 1, discovered=discovered) for discovered in (True, False))
+    assert ours.information > 0.9
+    assert ours.same > 0.9
+    assert peer.information > 0.8

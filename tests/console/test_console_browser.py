@@ -15,7 +15,7 @@ import pytest
 
 from noria.console.mount import mount, sign_in_link
 from noria.console.words import Words
-from tests.console.console_run import ARTICLES, make_run, make_watch
+from tests.console.console_run import ARTICLES, make_found, make_run, make_watch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -59,7 +59,7 @@ SHOWN = {
     "inbox": ["我要转人工"],
     "proposals": ["chats.csv", "12"],
     "service": ["n = 1", "1"],
-    "monitor": ["n = 1,128", "房间潮湿"],
+    "monitor": ["n = 1,128", "房间潮湿", "充电", "refund", "新款手机充电时发烫", "51"],
     "recommend": ["8"],
     "status": ["sentiment-int8", "openvino", "this process"],
     "users": ["23,570", "0.149", "7,846"],
@@ -102,11 +102,13 @@ def site(
     table.write_bytes(Table(table, new=(Proposal(12, "可以刻字吗", ("能刻字吗",), "", ("chats.csv",)),)).csv())
     models = [shutil.copytree(model, root / name) for name, model in made.items()]
     items = [Item(str(number), title, text) for number, (title, text) in enumerate(ARTICLES)]
-    apps = [Support(), Monitor(lambda text: text, "sentiment-int8", "entities-int8"), Recommend(items)]
+    monitor = Monitor(lambda text: text, "sentiment-int8", "entities-int8", embeddings=True)
+    apps = [Support(), monitor, Recommend(items)]
     settings = ServerSettings(port=0, lake=lake, threads=1)
     with serving(settings, models, apps, prepare=lambda app: mount(app, app.state.noria, root)) as running:
         asked = {"text": "我要转人工", "conversation": "visitor"}
         httpx.post(f"{running.url}/v1/apps/support/messages", json=asked, headers=running.headers).raise_for_status()
+        make_found(monitor)
         yield running
 
 
@@ -318,11 +320,37 @@ def test_monitor_shows_one_topic_with_its_interval(site: Running, browser: Brows
     assert page.locator(".alert").count() == 1
     before = page.locator(".nicegui-echart").first.get_attribute("aria-label")
     assert before
-    page.locator(".q-select").click()
+    foot = page.locator(".chart-foot").inner_text()
+    page.locator(".q-select").first.click()
     page.get_by_role("option", name="Hotels").click()
     page.wait_for_function(
         "before => document.querySelector('.nicegui-echart').getAttribute('aria-label') !== before", arg=before
     )
+    assert page.locator(".chart-foot").inner_text() != foot
+    assert watched.faults == []
+    page.context.close()
+
+
+def test_kept_texts_are_found_by_words_and_filters_on_a_phone(site: Running, browser: Browser) -> None:
+    watched = opened(site, browser, "phone", "zh-CN")
+    page = watched.page
+    page.goto(f"{site.url}/console/monitor")
+    watched.settle("monitor")
+    results = page.locator("[data-results] li")
+    page.locator(".ask input").first.fill("充电 发烫")
+    page.locator("[data-find]").click()
+    page.get_by_text("找到 15 条").wait_for()
+    assert results.count() == 15
+    page.locator(".ask input").first.fill("?!")
+    page.locator("[data-find]").click()
+    page.locator("[data-results] [role=alert]").wait_for()
+    page.locator(".ask input").first.fill("")
+    page.locator("[data-find]").click()
+    page.get_by_text("找到 51 条").wait_for()
+    page.locator("[data-more]").click()
+    page.wait_for_function("() => document.querySelectorAll('[data-results] li').length === 40")
+    assert "https://forum.example/47" in page.content()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     assert watched.faults == []
     page.context.close()
 

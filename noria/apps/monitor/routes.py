@@ -14,22 +14,22 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from typing import TYPE_CHECKING, Any
 
 from noria.apps.settings import WatchSettings
 from noria.core.errors import InputError, NoriaError, SettingError
 from noria.core.messages import message
 from noria.server.errors import ApiError
 from noria.server.http.context import RequestContext
-from noria.server.http.fields import Body, Given, Id, Name, whole
 from noria.server.http.routing import Route
 
+from .bodies import Clock, Judged, Texts, Watched, Which, WhichStories
+from .discovery import Discovery
 from .notify.brief import Material
 from .notify.routes import Notifier
+from .search import Search
 from .stories import Stories
-from .stream import LATEST, SetAside, Stream
+from .stream import LATEST, SetAside, Stream, erase_authors
 from .surge import NEGATIVE, Alert, Mention, Verdict, alert_dict, mention_dict
 from .topics import BUNDLED, read_topics
 from .whom import Whom, first_classifier
@@ -39,62 +39,6 @@ if TYPE_CHECKING:
 
 _MOST_SOURCES = 1_000
 """Sources whose last text is remembered."""
-
-
-class Watched(Body):
-    """One text to watch."""
-
-    text: Given
-    time: Annotated[AwareDatetime, Field(strict=False)] | None = None
-    """When it was said, with its time zone; the present where it is left out."""
-    id: Id = ""
-    """The client's own id, shown with alerts: one id counts once. One is made where it is left out."""
-    source: Name = ""
-    """Where it was found, as in the name of a feed."""
-    author: Name = ""
-    """Who said it; only a pseudonym is kept."""
-    link: Annotated[str, Field(max_length=2048), AfterValidator(whole)] = ""
-    """Address at which people read it."""
-
-
-class Texts(Body):
-    """POST /texts."""
-
-    texts: Annotated[list[Watched], Field(min_length=1)]
-    user: Id = ""
-    replay: bool = False
-    """The times are of a made-up clock: the texts go into the replay, apart from what is live."""
-
-
-class Clock(Body):
-    """POST /clock: close the windows that ended by then, though no text has come since."""
-
-    time: Annotated[AwareDatetime, Field(strict=False)]
-    replay: bool = False
-
-
-class Judged(Body):
-    """POST /alerts/{alert}: whether an alert was worth raising."""
-
-    verdict: Literal["confirmed", "dismissed"]
-    by: Id = ""
-    """Who says so."""
-
-
-class Which(BaseModel):
-    """GET /windows and GET /alerts: of the live stream, or of the replay."""
-
-    replay: bool = False
-
-
-class WhichStories(BaseModel):
-    """GET /stories: of the live stream, or of the replay."""
-
-    replay: bool = False
-    least: Annotated[int, Field(ge=1, le=1_000_000)] = 2
-    """Texts that a story must have."""
-    most: Annotated[int, Field(ge=1, le=1_000)] = 50
-    """Stories that are listed."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +59,7 @@ class Monitor:
         entities: name of a served model for the task tag; None takes the first one, and does without where there is none.
         settings: windows and alerts.
         topics: JSON file of topics and their words.
-        embeddings: know rewrites of one story by the first served model for the task embed, too, where there is one.
+        embeddings: know rewrites of one story by the first served model for the task embed, too, where there is one, and discover topics.
         notifier: whom alerts are sent to; None: those who subscribe over the API.
         whom: the names and aspects of a team, and what judges what is said of each.
     """
@@ -143,8 +87,11 @@ class Monitor:
         """What its owner should know at the start."""
         self._streams: dict[bool, Stream] = {}
         self._stories: dict[bool, Stories] = {}
+        self.search = Search(self._streams, self._stories, self.settings)
+        self.discovery = Discovery()
         self._sources: dict[str, dict[str, Any]] = {}
         self._turn = asyncio.Lock()
+        self._folder = Path()
 
     def stream(self, *, replay: bool = False) -> Stream:
         """Return what is watched: the live stream, or the replay.
@@ -155,6 +102,10 @@ class Monitor:
         if not self._streams:
             raise InputError(message("apps.opinion_monitoring"))
         return self._streams[replay]
+
+    def stories(self, *, replay: bool = False) -> Stories:
+        """Return the stories of what is watched."""
+        return self._stories[replay]
 
     @property
     def shown(self) -> Stream:
@@ -183,28 +134,59 @@ class Monitor:
                 found=", ".join(labels),
                 allowed=message("apps.label", negative=NEGATIVE),
             )
-        folder = state.lake / "apps" / self.name
-        for replay, place in ((False, folder), (True, folder / "replay")):
-            given = self.whom.names.listed
-            self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay, given=given)
-            self._stories[replay] = Stories(place)
+        self._folder = state.lake / "apps" / self.name
+        for replay in (False, True):
+            self.search.open(self._place(replay), replay=replay)
+            if self._embedder:
+                self.discovery.open(self._place(replay), state.served(self._embedder).version, replay=replay)
+            self._open(replay)
+        await self._forget()
         self.stream().watch.unwatched_until = state.meter.now()
         material = Material(self.stream, lambda: self._stories[False], self._sources, self.topics, self.judge)
         await self.notifier.start(state, material)
         state.tasks.append(asyncio.create_task(self._look_after(state)))
 
+    def _place(self, replay: bool) -> Path:
+        return self._folder / "replay" if replay else self._folder
+
+    def _open(self, replay: bool) -> None:
+        place = self._place(replay)
+        given = self.whom.names.listed
+        self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay, given=given)
+        self._stories[replay] = Stories(place)
+
+    async def _forget(self) -> None:
+        """Take authors who were erased out of all that is kept beside the texts, and go on as after a restart."""
+        for replay, kept in self.search.texts.items():
+            authors = await asyncio.to_thread(kept.erased)
+            if not authors:
+                continue
+            async with self._turn:
+                aside, unwatched = self._streams[replay].set_aside, self._streams[replay].watch.unwatched_until
+                await asyncio.to_thread(erase_authors, self._place(replay), authors)
+                await asyncio.to_thread(self._open, replay)
+                self._streams[replay].set_aside, self._streams[replay].watch.unwatched_until = aside, unwatched
+                await asyncio.to_thread(self.discovery.forget, authors, replay=replay)
+                await asyncio.to_thread(kept.forgot, authors)
+
     async def _look_after(self, state: State) -> None:
         """Move the live clock, so that a silence is seen though nothing comes."""
-        while True:
-            await asyncio.sleep(60 * self.settings.step_minutes)
-            watch = self.stream().watch
-            if watch.closed_until is not None:
+        try:
+            while True:
+                await asyncio.sleep(60 * self.settings.step_minutes)
+                await self.discovery.update()
                 with suppress(NoriaError):  # of a full disk the next request tells
-                    await self.advance(RequestContext(state), state.meter.now() - watch.grace)
+                    await self._forget()
+                    await asyncio.to_thread(self.search.limit, state.meter.now())
+                    watch = self.stream().watch
+                    if watch.closed_until is not None:
+                        await self.advance(RequestContext(state), state.meter.now() - watch.grace)
+        finally:
+            self.discovery.close()
 
     async def see(self, context: RequestContext, texts: Sequence[Watched], *, replay: bool = False) -> Seen:
         """Understand and count texts; alerts that come of them are recorded as events before this returns."""
-        stream, usage = self.stream(replay=replay), context.usage
+        usage = context.usage
         # Masked before all else: so no answer, and no name found in the text, can hold what the text may not.
         words, links = await asyncio.to_thread(self._masked, texts)
         feelings, subjects, vectors = await asyncio.gather(
@@ -240,7 +222,10 @@ class Monitor:
             clock = max([now, *(mention.time for mention in mentions if mention.time < LATEST)]) if replay else now
             placed = await asyncio.to_thread(stories.place, mentions, clock, vectors)
             mentions = [replace(mention, story=story) for mention, story in zip(mentions, placed, strict=True)]
-            raised, aside = await asyncio.to_thread(stream.take, mentions, now, context.id)
+            raised, aside = await asyncio.to_thread(self.stream(replay=replay).take, mentions, now, context.id)
+            labels = [str(feeling["label"]) for feeling in feelings]
+            await asyncio.to_thread(self.search.keep, mentions, labels, aside, now, replay=replay)
+            await asyncio.to_thread(self.discovery.take, mentions, vectors, aside, replay=replay)
             self._note_sources(mentions, now)
             await self._record(context, raised, replay=replay)
         return Seen(mentions, aside, raised)
@@ -275,7 +260,7 @@ class Monitor:
         return raised
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /stories, one of these, /sources, and those of `whom` and `notifier`."""
+        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /stories, one of these, /sources, and those of its parts."""
         return (
             Route("POST", "/texts", self._texts, body=Texts, reply=dict[str, Any]),
             Route("POST", "/clock", self._clock, body=Clock, reply=dict[str, Any]),
@@ -288,6 +273,8 @@ class Monitor:
             Route("GET", "/sources", self._list_sources, reply=dict[str, Any]),
             *self.notifier.routes(),
             *self.whom.routes(self.stream),
+            *self.search.routes(),
+            *self.discovery.routes(),
         )
 
     async def _texts(self, context: RequestContext, body: Texts) -> dict[str, Any]:
@@ -337,11 +324,9 @@ class Monitor:
 
     async def judge(self, alert: str, verdict: Verdict, by: str, now: datetime) -> dict[str, Any] | None:
         """Keep what somebody says of an alert, and return the alert; None where there is none."""
-        stream = next((stream for stream in self._streams.values() if alert in stream.alerts), None)
-        if stream is None:
-            return None
         async with self._turn:
-            return await asyncio.to_thread(stream.judge, alert, verdict, by, now)
+            stream = next((stream for stream in self._streams.values() if alert in stream.alerts), None)
+            return await asyncio.to_thread(stream.judge, alert, verdict, by, now) if stream else None
 
     async def _list_stories(self, context: RequestContext, query: WhichStories) -> dict[str, Any]:
         """List the stories that were told by more than one text, those with most texts first, and the authors who wrote most of all."""

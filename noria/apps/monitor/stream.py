@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from noria.core.folder import write_bytes
 from noria.core.progress import MetricsLog
 
 from .surge import (
+    LISTS,
     Alert,
     Mention,
     Verdict,
@@ -310,6 +312,34 @@ def strictness(alerts: Iterable[Alert], allowed_a_week: float) -> float:
     dismissed = sum(alert.verdict == "dismissed" for alert in judged)
     allowed = allowed_a_week * weeks * len(judged) / len(known)
     return min(MOST_STRICT, max(LEAST_STRICT, (dismissed + 1) / (allowed + 1)))
+
+
+def erase_authors(folder: Path, authors: Collection[str]) -> None:
+    """Take the texts of authors, by pseudonym, out of what a stream and its stories keep; what was counted stays counted.
+
+    Args:
+        folder: of a stream; what was read of it before must be read anew.
+        authors: whose texts go.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    for name, drop in (("alerts", ()), ("open", ()), ("stories", ("text",))):
+        log = MetricsLog(folder / f"{name}.jsonl")
+        if log.path.exists():
+            log.rewrite(partial(_without, authors=authors, drop=drop))
+
+
+def _without(record: dict[str, Any], authors: Collection[str], drop: Sequence[str]) -> dict[str, Any]:
+    """Return a record without what authors said: its own words, and texts that it lists."""
+    if record.get("author") in authors:
+        record = {key: value for key, value in record.items() if key not in drop}
+        record |= {key: "" for key in ("text", "author", "link") if key in record}
+    if "mentions" not in record:
+        return record
+    lists = {name: [one for one in record.get(name, ()) if one.get("author") not in authors] for name in LISTS}
+    left = {one["id"] for one in lists["mentions"]}
+    return record | lists | {"telling": [id for id in record.get("telling", ()) if id in left], "texts": len(left)}
 
 
 def _is_set(time: datetime) -> bool:

@@ -151,16 +151,17 @@ class Window:
 
 
 _TIMES = ("start", "end")
-_LISTS = ("mentions", "voices")
+LISTS = ("mentions", "voices")
+"""Of an alert, with texts."""
 _COUNTED = ("counts", "entities", "aspects")
 
 
 def alert_dict(alert: Alert, *, texts: bool = True) -> dict[str, Any]:
     """Return an alert as JSON-able dict, with its texts or only their number."""
-    value = {name: getattr(alert, name) for name in Alert.__dataclass_fields__ if name not in _LISTS}
+    value = {name: getattr(alert, name) for name in Alert.__dataclass_fields__ if name not in LISTS}
     value |= {name: getattr(alert, name).isoformat() for name in _TIMES}
     if texts:
-        value |= {name: [mention_dict(mention) for mention in getattr(alert, name)] for name in _LISTS}
+        value |= {name: [mention_dict(mention) for mention in getattr(alert, name)] for name in LISTS}
         value["telling"] = alert.telling
     return value | {"texts": len(alert.mentions), "label_of": alert.label_of}
 
@@ -169,7 +170,7 @@ def read_alert(value: dict[str, Any]) -> Alert:
     """Return the alert that `alert_dict` gave with its texts; what an earlier version did not write is as by default."""
     facts = {name: value[name] for name in Alert.__dataclass_fields__ if name in value}
     facts |= {name: datetime.fromisoformat(value[name]) for name in _TIMES}
-    return Alert(**{**facts, **{name: [read_mention(one) for one in value.get(name, ())] for name in _LISTS}})
+    return Alert(**{**facts, **{name: [read_mention(one) for one in value.get(name, ())] for name in LISTS}})
 
 
 def mention_dict(mention: Mention) -> dict[str, Any]:

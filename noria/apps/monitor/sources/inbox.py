@@ -14,7 +14,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,6 +209,21 @@ class Inbox:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, storage(), transaction(self._connection):
             yield self._connection
+
+
+def forget_author(folder: Path, author: str) -> int:
+    """Remove the texts of an author, by pseudonym, that wait in an inbox; return how many.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    path = folder / "inbox.sqlite"
+    if not path.is_file():
+        return 0
+    with storage(), closing(connect(path)) as connection:
+        gone = connection.execute("DELETE FROM texts WHERE author = ?", (author,)).rowcount
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return gone
 
 
 def _ordered(moment: datetime) -> str:
