@@ -213,6 +213,16 @@ def test_without_a_link_it_says_how_else_one_judges_it_and_a_verdict_is_told() -
     assert how_often(1e-9)["zh"] == "1,000 周不到一次"
 
 
+def test_of_a_name_it_says_which_label_counts_and_an_aspect_has_its_title() -> None:
+    def told(**changes: Any) -> str:
+        return alert_notice(alert(**changes), subscription(), {"price": {"en": "Price"}}, "", NOW).plain()
+
+    assert "say of it itself." in told(of="entity", topic="Nova", label_of="itself")
+    assert "no model judged" in told(of="entity", topic="Nova", label_of="text")
+    assert told(of="aspect", topic="price", label_of="itself").startswith("Price: 22 negative texts")
+    assert "itself" not in told()
+
+
 def test_what_people_wrote_is_one_line_and_passes_for_no_other() -> None:
     lines = notice().plain().splitlines()
     assert sum(line.startswith("Confirm or dismiss it, which") for line in lines) == 1

@@ -142,7 +142,8 @@ class Monitor:
             self._open(replay)
         await self._forget()
         self.stream().watch.unwatched_until = state.meter.now()
-        material = Material(self.stream, lambda: self._stories[False], self._sources, self.topics, self.judge)
+        aspects = {name: one.title for name, one in self.whom.aspects.given.items()}
+        material = Material(self.stream, lambda: self._stories[False], self._sources, self.topics, self.judge, aspects)
         await self.notifier.start(state, material)
         state.tasks.append(asyncio.create_task(self._look_after(state)))
 

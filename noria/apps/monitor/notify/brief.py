@@ -45,6 +45,13 @@ class Material:
     topics: Topics
     judge: Callable[[str, Verdict, str, datetime], Awaitable[dict[str, Any] | None]]
     """Keeps what somebody says of an alert."""
+    aspects: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Aspect -> language -> title."""
+
+    @property
+    def titles(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the titles of aspects and topics, by name and language."""
+        return {**self.aspects, **self.topics.titles}
 
     @property
     def stream(self) -> Stream:
@@ -238,7 +245,7 @@ class _Telling:
 
     def _named(self, windows: Sequence[Mapping[str, Any]], where: Message) -> Iterator[Sentence]:
         """Tell the topics, aspects and entities with most texts, each beside what is usual of it."""
-        titles = self.material.topics.titles
+        titles = self.material.titles
         for part, key in (("topics", "counts"), ("aspects", "aspects"), ("entities", "entities")):
             found = _tallies(windows, key)
             past = [_tallies(one, key) for one in self.before]
@@ -247,7 +254,7 @@ class _Telling:
                 key=lambda pair: (-pair[1].texts, pair[0]),
             )
             for name, one in named[:LISTED]:
-                title = titles.get(name, {}).get(self.language, name) if part == "topics" else name
+                title = titles.get(name, {}).get(self.language, name) if part != "entities" else name
                 told = _of(clean(title, 60), one, [each.get(name, Tally()) for each in past])
                 yield self.sentence(part, told, one.texts, where)
 
@@ -301,7 +308,7 @@ class _Telling:
             yield self.sentence("alerts", message("notify.brief.no_alerts"), 0, message("notify.brief.all_alerts"))
             return
         for alert in found:
-            title = title_of(alert, self.material.topics.titles, self.language, self.zone)
+            title = title_of(alert, self.material.titles, self.language, self.zone)
             told = message("notify.brief.alert", title=title, verdict=verdict_message(alert))
             link = f"{self.api}/alerts/{alert['id']}"
             yield self.sentence("alerts", told, int(alert["total"]), message("notify.brief.its_alert"), link)

@@ -157,9 +157,9 @@ def safe_link(url: str) -> str:
 
 
 def name_of_alert(alert: Mapping[str, Any], titles: Mapping[str, Mapping[str, str]], language: Language) -> str:
-    """Return what an alert is about, in a language: a topic by its title."""
+    """Return what an alert is about, in a language: a topic and an aspect by its title."""
     name = str(alert["topic"])
-    title = titles.get(name, {}).get(language) if alert.get("of", "topic") == "topic" else None
+    title = titles.get(name, {}).get(language) if alert.get("of", "topic") in ("topic", "aspect") else None
     return clean(title or name, 60)
 
 
@@ -190,7 +190,7 @@ def alert_notice(
     Args:
         alert: as `alert_dict` gives it, with its texts.
         one: whose language and time zone it is in.
-        titles: topic -> language -> title.
+        titles: topic or aspect -> language -> title.
         judge: address at which it is confirmed or dismissed; empty where there is none.
         now: when it is made.
         also: alerts on the same texts.
@@ -234,6 +234,8 @@ def _facts(alert: Mapping[str, Any], zone: str, judge: str) -> list[Message]:
     if alert.get("kind") != "silence":
         told = {name: alert[name] for name in ("negative", "total")}
         facts.append(message("notify.so_far", **told, reposts=alert.get("reposts", 0)))
+    if alert.get("kind") == "negatives" and alert.get("of") in ("entity", "aspect"):
+        facts.append(message(f"notify.label.{alert.get('label_of', 'text')}"))
     if a_week is not None:
         hours = number(alert.get("history_hours", 0.0))
         often = how_often(a_week)

@@ -285,7 +285,7 @@ class Notifier:
         _, material = self._started()
         language: Language = one.language if one else "en"
         zone = one.zone if one else "UTC"
-        title = title_of(alert, material.topics.titles, language, zone)[language] if alert else ""
+        title = title_of(alert, material.titles, language, zone)[language] if alert else ""
         page = verdict_page(title, language, remark=remark[language] if remark else "", ask=remark is None)
         return HTMLResponse(page, headers=HEADERS)
 

@@ -228,7 +228,7 @@ class Sending:
             return None
         others = [each.about for each in self._outbox.of_subscription(one.name) if each.why == kept.about]
         also = [material.stream.alerts[name] for name in others if name in material.stream.alerts]
-        return alert_notice(alert, one, material.topics.titles, self._link(kept.key), now, also)
+        return alert_notice(alert, one, material.titles, self._link(kept.key), now, also)
 
 
 def _texts(alert: Mapping[str, Any]) -> frozenset[str]:
