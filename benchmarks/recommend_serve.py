@@ -64,7 +64,7 @@ def _latency(*, quick: bool) -> list[Line]:
         folder = Path(place)
         model = make_embedder(folder / "model")
         rows = _prepare(folder, model, ITEMS)
-        flags = ("--threads", "1", "--shelf.most-items", "200000", "--no-shelf.per-key")
+        flags = ("--threads", "1", "--shelf.most-items", "200000", "--shelf.no-per-key")
         with served(folder / "lake", model, rows, flags=flags, what="recommend") as server:
             bodies = [json.dumps({"user": f"u{n}", "count": 20}) for n in range(USERS)]
             headers = {"authorization": f"Bearer {server.key}"}

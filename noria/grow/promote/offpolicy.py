@@ -13,7 +13,8 @@ the other policy in its place (expected_target). With w = target / propensity:
     SNIPS  sum w r / sum w                                     (Swaminathan and Joachims 2015)
     DR     mean expected_target + w (r - expected)             (Dudik, Langford and Li 2011)
 
-Intervals take users as clusters: t over their influences, by the delta method (Deng, Knoblich and Lu 2018, section 3).
+Intervals take users as clusters: t over their influences, by the delta method (Deng, Knoblich and Lu 2018, section 3), and follow the
+skewness of what few rows of much weight leave (Hall 1992, On the Removal of Skewness by Transformation, with its cubic g).
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from .settings import PolicySettings
 Floats = npt.NDArray[np.float64]
 FEW_USERS = 30
 """Users below which the intervals are not to be trusted: their t rests on sums that are near to normal."""
+FEW_ROWS = 100
+"""Rows of equal weight, of all that there are, below which the estimates hang on single rows."""
 _SUPPORT = 4.0
 """Standard errors by which the mean weight may leave 1 by chance; farther, the other policy shows what was never drawn."""
 
@@ -147,6 +150,9 @@ def judge(logged: Logged, settings: PolicySettings | None = None) -> OffPolicy:
         notes.append(message("policy.no_support", mean=mean))
     if users < FEW_USERS:
         notes.append(message("policy.few", n=users))
+    effective = float(weight.sum() ** 2 / max(float((weight**2).sum()), 1e-300))
+    if effective < FEW_ROWS and len(logged) >= FEW_ROWS:
+        notes.append(message("policy.few_rows", effective=effective, rows=len(logged)))
     value = snips if robust is None else robust
     return OffPolicy(
         estimates.figure(message("policy.logged"), plain, plain_parts),
@@ -156,7 +162,7 @@ def judge(logged: Logged, settings: PolicySettings | None = None) -> OffPolicy:
         estimates.figure(message("policy.lift"), value - plain, robust_parts - plain_parts),
         len(logged),
         users,
-        float(weight.sum() ** 2 / max(float((weight**2).sum()), 1e-300)),
+        effective,
         float(mean),
         float(weight.max()),
         tuple(notes),
@@ -181,9 +187,23 @@ class _Estimates:
 
     def figure(self, name: Message, value: float, parts: Floats) -> Figure:
         """Return an estimate with its interval."""
-        half = float(stdtrit(self._users - 1, (1 + self._level) / 2)) * self.error(parts)
+        error, count = self.error(parts), self._users
+        limit = float(stdtrit(count - 1, (1 + self._level) / 2))
+        spread = float((parts**2).mean())
+        skew = float((parts**3).mean()) / spread**1.5 / math.sqrt(count) if spread > 0 else 0.0
+        low, high = value - error * _turned_back(limit, skew), value - error * _turned_back(-limit, skew)
         facts: dict[str, Any] = {"unit": self._logged.unit, "source": self._logged.source, "level": self._level}
-        return Figure(name, value, self._users, value - half, value + half, **facts)
+        return Figure(name, value, count, low, high, **facts)
+
+
+def _turned_back(limit: float, skew: float) -> float:
+    """Return the value of a skewed statistic whose transformed one is `limit`; skew is that of one user over the root of their number.
+
+    g(T) = T + skew T^2 / 3 + skew^2 T^3 / 27 + skew / 6 is near to normal where T is not (Hall 1992, equation 3).
+    """
+    if abs(skew) < 1e-9:
+        return limit
+    return 3 / skew * (math.cbrt(1 + skew * (limit - skew / 6)) - 1)
 
 
 def read_logged(path: str | Path, settings: PolicySettings | None = None) -> Logged:
