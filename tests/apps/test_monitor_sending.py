@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +24,7 @@ from noria.apps.monitor.notify.notice import alert_notice
 from noria.apps.monitor.notify.outbox import Outbox, Planned
 from noria.apps.monitor.notify.pages import brief_html, brief_markdown
 from noria.apps.monitor.notify.phrasing import with_words
+from noria.apps.monitor.notify.routes import Notifier
 from noria.apps.monitor.notify.senders import Senders, send_by_apprise
 from noria.apps.monitor.notify.sending import Sending
 from noria.apps.monitor.notify.settings import AnySubscription, MailServer, NotifySettings, subscription_of
@@ -188,6 +190,34 @@ def test_what_a_killed_process_was_sending_is_sent_again_in_the_same_words_under
     assert ended is not None
     assert (ended.state, ended.content) == ("sent", "")  # what people wrote is not kept longer than it is needed
     again.close()
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_the_words_of_an_erased_author_leave_what_waits(material: Material, tmp_path: Path, opened: bool) -> None:
+    outbox = Outbox(tmp_path / "apps" / "monitor")
+    outbox.plan({"x": [Planned("a", "x", NOW)]}, NOW)
+    (kept,) = outbox.due(NOW, 9)
+    outbox.begin(kept.key, "what anna wrote")
+    outbox.postpone(kept.key, NOW + timedelta(days=1), "away")
+    outbox.close()
+
+    async def go() -> None:
+        notifier = Notifier()
+        if not opened:  # erased while the server was down
+            await notifier.forget()
+        meter = SimpleNamespace(now=lambda: NOW)
+        state = SimpleNamespace(lake=tmp_path, meter=meter, tasks=[])
+        await notifier.start(state, material)  # type: ignore[arg-type]
+        if opened:
+            await notifier.forget()
+        (task,) = state.tasks
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
+    files = b"".join(file.read_bytes() for file in (tmp_path / "apps" / "monitor").iterdir())
+    assert kept.key.encode() in files
+    assert b"what anna wrote" not in files
 
 
 def test_killed_again_and_again_every_alert_arrives_once(tmp_path: Path) -> None:
@@ -372,7 +402,6 @@ def test_a_letter_is_handed_to_the_mail_server(post: Any, material: Material) ->
 
 def test_apprise_is_handed_plain_text(monkeypatch: pytest.MonkeyPatch, material: Material) -> None:
     import sys
-    from types import SimpleNamespace
 
     calls: list[dict[str, Any]] = []
 

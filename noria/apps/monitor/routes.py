@@ -168,6 +168,7 @@ class Monitor:
                 await asyncio.to_thread(self._open, replay)
                 self._streams[replay].set_aside, self._streams[replay].watch.unwatched_until = aside, unwatched
                 await asyncio.to_thread(self.discovery.forget, authors, replay=replay)
+                await self.notifier.forget()
                 await asyncio.to_thread(kept.forgot, authors)
 
     async def _look_after(self, state: State) -> None:

@@ -183,9 +183,11 @@ class Outbox:
             )
 
     def forget_words(self) -> None:
-        """Forget what messages that wait say: they are worded anew, of what is kept then."""
+        """Forget what messages that were not taken yet say: they are worded anew, of what is kept then."""
         with self._writing() as connection:
-            connection.execute("UPDATE deliveries SET content = '' WHERE state = 'waiting'")
+            connection.execute("UPDATE deliveries SET content = '' WHERE content != ''")
+        with self._reading() as connection:  # the log of what was written holds them, too
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def judge(self, key: str, verdict: str) -> None:
         """Note what the reader of a message said of its alert; the first word stands."""

@@ -109,6 +109,8 @@ class Notifier:
         self._environ = environ
         self._made: dict[str, AnySubscription] = {}
         self._secret = b""
+        self._stale = False
+        """An author was erased before the outbox was opened."""
         self._outbox: Outbox | None = None
         self._material: Material | None = None
         self._sending: Sending | None = None
@@ -132,6 +134,8 @@ class Notifier:
         self._secret = hmac.digest(read_secret(state.lake / "server"), b"noria notify", "sha256")
         self._material = material
         self._outbox = await asyncio.to_thread(Outbox, folder, list(material.stream.alerts))
+        if self._stale:
+            await self.forget()
         self._made = {str(one["name"]): subscription_of(one) for one in self._outbox.subscriptions()}
         senders = Senders(self.settings, self._environ)
         self._sending = Sending(
@@ -160,7 +164,9 @@ class Notifier:
 
     async def forget(self) -> None:
         """Word what waits anew: an author was erased, whose texts may stand in it."""
-        if self._outbox is not None:
+        if self._outbox is None:
+            self._stale = True
+        else:
             await asyncio.to_thread(self._outbox.forget_words)
 
     def link(self, key: str) -> str:
