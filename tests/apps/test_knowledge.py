@@ -18,6 +18,7 @@ from made_files import pdf
 
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import PROBES, Built, PassageEmbedder, build, watch
+from noria.apps.support.knowledge.encoding import READ, beginnings
 from noria.apps.support.knowledge.passages import MOST, SHORT, cut, tokens
 from noria.apps.support.knowledge.rules import Rule
 from noria.apps.support.knowledge.sources import Found, read
@@ -25,6 +26,7 @@ from noria.apps.support.knowledge.store import Store
 from noria.cli.main import main
 from noria.core.errors import InputError, ResourceError, RowError
 from noria.core.progress import Report
+from noria.tasks.tokenizer import read_tokenizer
 from noria.text.carried import GAP
 from noria.text.lexical import BACKGROUND, FEW, K1, B, Lexical, write_lexical
 from noria.text.passages import read_document
@@ -329,6 +331,17 @@ def test_embeddings_are_made_once_and_used_only_with_the_model_that_made_them(te
     assert seen == [*PROBES]
     assert quote is not None
     assert "24 months" in quote.text
+
+
+@pytest.mark.parametrize(
+    "text", ["灯泡可以更换，长按按钮十秒。" * 80, "The bulb can be exchanged, No. 3 too. " * 120, "Kurz."]
+)
+def test_of_a_passage_its_beginning_is_embedded(embedder: Path, text: str) -> None:
+    tokenizer = read_tokenizer(embedder)
+    (found,) = beginnings(tokenizer, [text])
+    assert text.startswith(found)
+    tokens = [len(tokenizer.encode(one, add_special_tokens=False).ids) for one in (text, found)]
+    assert abs(tokens[1] - min(tokens[0], READ)) <= 1  # the last one may be another where its word is cut off
 
 
 def test_documents_that_contradict_each_other_are_both_shown(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from noria.infer.choose import open_engine
+from noria.infer.engine import answer
 from noria.infer.unpadded import Unpadded, applies, ranges, smoothing
 from noria.make.evaluate.predict import predict
 from noria.tasks.task import Features
@@ -102,3 +106,15 @@ def test_judging_gives_what_each_text_gets_alone_whichever_pass_it_takes(head: s
     for module in (MODULES[head], bert(head, hidden_act="relu")):
         for text, values in zip(texts, predict(module, features, tokens_per_batch=8), strict=True):
             np.testing.assert_allclose(values, alone(module, text, [0] * len(text)), atol=1e-5)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_many_texts_are_rounded_only_where_that_is_faster(
+    embedder: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr("noria.infer.torch.bf16_is_fast", lambda: fast)
+    texts = ["物流很快", "It broke after two days, and nobody answers."]
+    exact, rounded = (open_engine(embedder, prefer="torch", rounded=one) for one in (False, True))
+    assert (exact.kind, rounded.kind) == ("torch", "packed" if fast else "torch")
+    vectors = [np.array([one["embedding"] for one in answer(engine, texts)]) for engine in (exact, rounded)]
+    assert ((vectors[0] * vectors[1]).sum(axis=1) > 0.99).all()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +15,18 @@ from noria.core.messages import message
 
 from .building import PassageEmbedder
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 QUERY, PASSAGE = "query: ", "passage: "
 """What a model of the E5 family is told that it reads (Wang et al. 2024): one that puts the first before texts knows the second."""
+
+READ = 128
+"""Tokens of a passage that are embedded, its title and section first among them. On CMRC 2018's trial questions, of paragraphs of 386 tokens in
+the mean, the first 128, 192 and 256 tokens found as well as all (recall@1 0.989, 0.988, 0.989 and 0.988), 128 of them 4.5 times as fast: what
+comes later in a passage is found by its words."""
+LETTERS = 16
+"""Characters of a token, at most: beyond so many times `READ` no text is looked at."""
 
 
 @contextmanager
@@ -42,12 +53,24 @@ def passage_embedder(model: Path | None) -> Iterator[PassageEmbedder | None]:
 
         def embedded(texts: Sequence[str], *, passages: bool) -> np.ndarray:
             engine.task = reading if passages else task
+            if passages and engine.tokenizer is not None:
+                texts = beginnings(engine.tokenizer, texts)
             return np.asarray([one["embedding"] for one in answer(engine, texts)], dtype=np.float32)
 
         yield PassageEmbedder(
-            engine.manifest.identity()[:12],
+            f"{engine.manifest.identity()[:12]}-{READ}",
             lambda texts: embedded(texts, passages=True),
             lambda texts: embedded(texts, passages=False),
         )
     finally:
         engine.close()
+
+
+def beginnings(tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
+    """Return the first `READ` tokens of each text, as they stand there."""
+    short = [text[: READ * LETTERS] for text in texts]
+    found = tokenizer.encode_batch(short, add_special_tokens=False)
+    return [
+        text[: one.offsets[READ - 1][1]] if len(one.ids) > READ else text
+        for text, one in zip(short, found, strict=True)
+    ]
