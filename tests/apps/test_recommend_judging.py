@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from noria.apps.recommend.remembering import Memory
 from noria.apps.recommend.shelf import Shelf
 from noria.apps.recommend.states import key_of
 from noria.apps.settings import RecommendSettings
+from noria.cli.main import main
 from noria.core.errors import InputError
 from noria.lake.event import Event, new_id
 from noria.lake.outbox import Outbox
@@ -96,3 +98,24 @@ def test_what_cannot_be_judged_is_said(tmp_path: Path) -> None:
         outbox.append([Event(new_id(), START, "impression", "u", subject="i/1")])
     with pytest.raises(InputError, match="no showing"):
         replay(tmp_path, shelf_of(RecommendSettings()), key_of)
+
+
+def test_the_command_judges_as_the_table_that_it_writes(
+    embedder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = tmp_path / "items.jsonl"
+    items.write_text(
+        "".join(json.dumps({"id": item.id, "title": item.title}) + "\n" for item in ITEMS), encoding="utf-8"
+    )
+    serve(tmp_path / "lake", RecommendSettings(chance=0.5), visits=150)
+    words = ["ship", "recommend", "judge", str(embedder), str(items), "--lake", str(tmp_path / "lake")]
+    words += ["--shelf.chance", "0.3", "--out", str(tmp_path / "decisions.csv")]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["users"]) == (600, 9)
+    assert main(["grow", "promote", "policy", str(tmp_path / "decisions.csv"), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    for one, other in zip(told["figures"], again["figures"], strict=True):
+        assert (one["value"], one["low"]) == pytest.approx((other["value"], other["low"]))
+    assert main(words) == 0
+    assert "doubly robust" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`noria new shop --app recommend`: a folder whose own README is followed to the letter, in both languages, and over a restart."""
+"""`noria new shop --app recommend`: a folder whose own README is followed to the letter, in both languages, and over a kill."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,7 +38,7 @@ def folder(language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 @contextmanager
 def served(words: list[str], key: str = "") -> Iterator[httpx.Client]:
-    """Run a command that serves until the block ends; give a client of the recommender, with its key."""
+    """Run a command that serves until the block ends, which kills it with -9; give a client of the recommender, with its key."""
     command = [sys.executable, "-m", "noria", *words, "--port", "0", "--threads", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
@@ -53,11 +52,11 @@ def served(words: list[str], key: str = "") -> Iterator[httpx.Client]:
         with httpx.Client(base_url=f"{url[0]}/v1/apps/recommend", timeout=30) as web:
             web.headers["Authorization"] = f"Bearer {key or told.split()[-1]}"
             yield web
-        process.send_signal(signal.SIGTERM)
+        process.kill()
         process.stderr.read()
 
 
-def test_the_readme_is_followed_to_the_letter_and_a_restart_changes_no_pick(
+def test_the_readme_is_followed_to_the_letter_and_a_kill_changes_no_pick(
     folder: Path, language: str, embedder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = (folder / "README.md").read_text(encoding="utf-8")
