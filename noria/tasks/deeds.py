@@ -30,8 +30,14 @@ from noria.text.records import read_records
 KINDS = ("impression", "click", "rating", "like", "cart", "buy", "return")
 """What a deed may be, from being shown an item to sending it back."""
 STRENGTH: Mapping[str, float] = {
-    "impression": 0.0, "click": 1.0, "rating": 1.0, "like": 2.0, "cart": 2.0, "buy": 3.0, "return": 0.0,
-}  # fmt: skip
+    "impression": 0.0,
+    "click": 1.0,
+    "rating": 1.0,
+    "like": 2.0,
+    "cart": 2.0,
+    "buy": 3.0,
+    "return": 0.0,
+}
 """How much a deed speaks for its item, where several are seen; an order, not a measurement."""
 WEIGHTS = np.sqrt(np.array([STRENGTH[kind] for kind in KINDS], np.float32))
 """How much a deed of each kind counts in sums over items: less than its strength, for it is rarer, not another taste. [kinds]"""

@@ -65,9 +65,27 @@ def alert(text: str = HOSTILE, n: int = 8, **changes: Any) -> dict[str, Any]:
     ]
     voice = Mention("v", NOW, "phones", False, 0.8, f"fine {text}", source="shop", link="javascript:alert(1)")
     made = Alert(
-        "a:1", "phones", NOW - timedelta(minutes=35), NOW, 22, 30, 0, 0, 0, 1e-9, 1e-4, mentions,
-        found=22, expected=1.24, low=0.0, high=5.0, a_week=0.025, history_hours=320.0, reposts=4, voices=[voice],
-    )  # fmt: skip
+        "a:1",
+        "phones",
+        NOW - timedelta(minutes=35),
+        NOW,
+        22,
+        30,
+        0,
+        0,
+        0,
+        1e-9,
+        1e-4,
+        mentions,
+        found=22,
+        expected=1.24,
+        low=0.0,
+        high=5.0,
+        a_week=0.025,
+        history_hours=320.0,
+        reposts=4,
+        voices=[voice],
+    )
     return alert_dict(made) | changes
 
 
@@ -378,8 +396,10 @@ def written(folder: Path, listed: str = LISTED, more: str = MORE) -> Path:
 def test_a_list_names_its_subscriptions_and_a_file_of_more(tmp_path: Path) -> None:
     found = read_notify(written(tmp_path), SECRETS)
     assert [(one.name, one.kind) for one in found.subscriptions] == [
-        ("hook", "webhook"), ("组", "dingtalk"), ("mail", "email"),
-    ]  # fmt: skip
+        ("hook", "webhook"),
+        ("组", "dingtalk"),
+        ("mail", "email"),
+    ]
     assert found.settings.address == "https://noria.example"
     assert read_notify(written(tmp_path, "[[source]]\nname = 'a'\n"), {}).subscriptions == ()
 

@@ -154,11 +154,18 @@ def test_an_entity_counts_by_what_is_said_of_it(tmp_path: Path) -> None:
     said = {"A": {"label": "positive", "score": 0.9}, "B": {"label": "negative", "score": 0.8}}
     texts = [
         Mention(
-            f"t{n}", NOW + timedelta(minutes=n), "other", True, 0.9, f"text {n}", ("A", "B"),
-            by_entity=said, by_aspect={"price": {}, "room": {"label": "neutral", "score": 0.7}},
+            f"t{n}",
+            NOW + timedelta(minutes=n),
+            "other",
+            True,
+            0.9,
+            f"text {n}",
+            ("A", "B"),
+            by_entity=said,
+            by_aspect={"price": {}, "room": {"label": "neutral", "score": 0.7}},
         )
         for n in range(30)
-    ]  # fmt: skip
+    ]
     assert [read_mention(json.loads(json.dumps(mention_dict(one)))) for one in texts] == texts
     stream = Stream(tmp_path, WatchSettings(), ("other",), bounded=True)
     raised, aside = stream.take(texts, NOW + timedelta(hours=1), "r")
