@@ -23,7 +23,7 @@ from .two_companies import NEGATIVE, POSITIVE, sentences
 
 LABELS = ("negative", "neutral", "positive")
 MINUTES = 10.0
-FINENTITY: dict[str, Any] = {"evaluations": 4}
+FINENTITY: dict[str, Any] = {"evaluations": 4, "max_length": 192}
 CHINESE: dict[str, Any] = {"evaluations": 4}
 COPIED = "one label a text, TF-IDF with logistic regression, copied to its entities"
 ORACLE = "one label a text, an oracle's, copied to its entities"
@@ -45,7 +45,7 @@ def measure(*, quick: bool) -> list[Line]:
 
 def english(train: Sequence[Row], test: Sequence[Row], folder: Path, minutes: float) -> list[Line]:
     """Return the lines of FinEntity's form of rows: {text, entities: [{start, end, text, label}]}."""
-    judged = entity_counts(test, predicted(trained("e5", train, folder, minutes=minutes, **FINENTITY), test))
+    judged = entity_counts(test, predicted(trained("minilm", train, folder, minutes=minutes, **FINENTITY), test))
     copied = entity_counts(test, copied_labels(train, test))
     named = entity_counts(test, by_name(train, test))
     found = compared(

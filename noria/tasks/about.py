@@ -15,12 +15,14 @@ from collections.abc import Callable, Sequence
 from .names import Place, cuts_word
 
 MARK, STAND_IN = "@", "X"
-BEFORE, AFTER = 80, 120
-"""Characters of a text in letters that are near a mention, at most, before it and behind it."""
-BEFORE_CHINESE, AFTER_CHINESE = 16, 32
-"""The same of a text in Chinese and the like, whose characters hold more."""
-PASSAGE = 1_000
-"""Characters of the text that are read at most: those round the first mention."""
+BEFORE, AFTER = 0, 80
+"""Characters of a text in letters that are near a mention, at most, before it and behind it. Of 0 to 150 and 40 to 200 these told most
+of five folds of FinEntity's training rows (macro-F1 of n-grams 0.723, of 80 and 80 0.710)."""
+BEFORE_CHINESE, AFTER_CHINESE = 8, 20
+"""The same of a text in Chinese and the like, whose characters hold more: of 0 to 16 and 12 to 32, by constructed sentences about two
+companies (F1 of n-grams 0.825, of 16 and 32 0.817)."""
+PASSAGE, PASSAGE_CHINESE = 600, 160
+"""Characters of the text that are read at most, of letters and of Chinese: those round the first mention, which no cut at a length then loses."""
 MOST_PLACES = 8
 """Places of one mention that are marked at most."""
 _STOP = re.compile(r"[。！？；!?;\n]|\.(?=\s|$)")
@@ -39,10 +41,10 @@ def about(text: str, mention: str, places: Sequence[Sequence[int]] = ()) -> tupl
     found = (known or places_of(text, mention))[:MOST_PLACES]
     if not found:
         return text, mention
-    low = max(0, found[0][0] - PASSAGE // 2) if len(text) > PASSAGE else 0
-    high = min(len(text), low + PASSAGE)
-    found = [place for place in found if place[1] <= high] or found[:1]
-    marked = _replaced(text, low, max(high, found[-1][1]), found, lambda words: f"{MARK} {words} {MARK}")
+    most = PASSAGE_CHINESE if _is_chinese(text, *found[0]) else PASSAGE
+    low = max(0, found[0][0] - most // 2) if len(text) > most else 0
+    high = max(min(len(text), low + most), found[0][1])
+    marked = _replaced(text, low, high, found, lambda words: f"{MARK} {words} {MARK}")
     near: list[Place] = []
     for start, end in (_near(text, *place) for place in found):
         if near and start <= near[-1][1]:
@@ -68,8 +70,7 @@ def is_within(text: str, mention: str) -> bool:
 
 def _near(text: str, start: int, end: int) -> Place:
     """Return from where to where a text is near a place: within its sentence, and no word cut."""
-    chinese = text[start] >= _CHINESE or text[end - 1] >= _CHINESE
-    before, after = (BEFORE_CHINESE, AFTER_CHINESE) if chinese else (BEFORE, AFTER)
+    before, after = (BEFORE_CHINESE, AFTER_CHINESE) if _is_chinese(text, start, end) else (BEFORE, AFTER)
     low, high = max(0, start - before), min(len(text), end + after)
     stops = [one.end() for one in _STOP.finditer(text, low, start)]
     low = stops[-1] if stops else low
@@ -80,6 +81,11 @@ def _near(text: str, start: int, end: int) -> Place:
     while high > end and cuts_word(text, high):
         high -= 1
     return low, high
+
+
+def _is_chinese(text: str, start: int, end: int) -> bool:
+    """Return whether a mention or what stands next to it is written in Chinese or the like."""
+    return max(text[max(0, start - 1) : end + 1]) >= _CHINESE
 
 
 def _replaced(text: str, low: int, high: int, places: Sequence[Place], shown: Callable[[str], str]) -> str:

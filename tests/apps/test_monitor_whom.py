@@ -133,6 +133,10 @@ def test_aspects_by_words_examples_and_labels(tmp_path: Path) -> None:
         "wait": {"label": "negative", "score": 1.0},
     }
     assert by_labels({"labels": ["a"], "scores": {"a": 0.9}}) == {"a": {}}
+    by_words = by_labels(
+        {"labels": [], "scores": scores}, ["price", "safety"]
+    )  # what words find has the classifier's label
+    assert by_words == {"price": {"label": "negative", "score": 0.75}, "safety": {}}
 
 
 def test_a_sentence_near_an_example_speaks_of_its_aspect() -> None:

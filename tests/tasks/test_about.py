@@ -27,7 +27,7 @@ def test_the_text_keeps_all_of_itself_and_what_is_near_has_no_name(text: str, me
     marked, near = about(whole, mention)
     assert f"{MARK} {mention} {MARK}" in marked
     assert marked.replace(f"{MARK} {mention} {MARK}", mention) in whole
-    assert len(marked) <= max(len(whole), PASSAGE) + 40
+    assert len(marked) <= min(len(whole), PASSAGE) + 40
     assert STAND_IN in near
     assert mention not in near
     assert all(part in whole.replace(mention, STAND_IN) for part in near.split(" … "))

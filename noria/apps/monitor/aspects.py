@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,12 @@ def sentences_of(text: str) -> list[str]:
     return [sentence for sentence in sentences(text) if sentence.strip()][:MOST_SENTENCES]
 
 
-def by_labels(answer: Mapping[str, Any]) -> dict[str, Own]:
-    """Return the aspects that a classifier with several labels finds, each with the likeliest of its own labels where it has some.
+def by_labels(answer: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Own]:
+    """Return the aspects that a classifier with several labels finds, and others, each with the likeliest of its own labels where it has some.
+
+    Args:
+        answer: the classifier's.
+        others: aspects that are spoken of by what else is known, such as words; of one that the classifier knows it tells the label.
 
     >>> by_labels({"labels": ["price"], "scores": {"price": 0.8, "price:negative": 0.4, "price:positive": 0.1, "service": 0.2}})
     {'price': {'label': 'negative', 'score': 0.8}}
@@ -125,7 +129,7 @@ def by_labels(answer: Mapping[str, Any]) -> dict[str, Own]:
         if mark:
             kinds.setdefault(aspect, {})[label] = score
     found: dict[str, Own] = {}
-    for name in answer["labels"]:
+    for name in (*answer["labels"], *others):
         aspect = name.rpartition(OF)[0] if name.rpartition(OF)[0] in kinds else name
         scores = kinds.get(aspect)
         if not scores:
