@@ -69,7 +69,7 @@ def learned(train: Sequence[Row], test: Sequence[Row], words: Found, folder: Pat
     """Return what the monitor finds by the words and by a classifier of several labels that learned from the training rows."""
     model = trained("e5", train, folder / "aspects", minutes=minutes, **SETTINGS)
     answers = asked(model, [row["text"] for row in test])
-    found = [by_labels(one, some) for one, some in zip(answers, words, strict=True)]
+    found = [by_labels(one, some, WORDS.keys() - some.keys()) for one, some in zip(answers, words, strict=True)]
     return [{name: str(own.get("label", "")) for name, own in one.items()} for one in found]
 
 

@@ -137,6 +137,12 @@ def test_aspects_by_words_examples_and_labels(tmp_path: Path) -> None:
         {"labels": [], "scores": scores}, ["price", "safety"]
     )  # what words find has the classifier's label
     assert by_words == {"price": {"label": "negative", "score": 0.75}, "safety": {}}
+    doubted = by_labels(
+        {"labels": ["price", "wait", "wait:negative"], "scores": {**scores, "wait": 0.6}}, (), {"price", "wait"}
+    )
+    assert set(doubted) == {"price"}  # of what no word names the classifier must be surer
+    assert aspects.unnamed(["price"]) == set()
+    assert aspects.unnamed([]) == {"price"}
 
 
 def test_a_sentence_near_an_example_speaks_of_its_aspect() -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ from .topics import pattern_of
 
 MOST_ASPECTS = 100
 """Aspects at most: each is watched by two series."""
+SURE = 0.7
+"""Probability by which a classifier finds an aspect though a text has none of its words: on 100 reviews that chose it (of 0.3 to 0.7), micro F1
+is 0.749 so, 0.747 by words alone, and 0.682 where its every label counts."""
 MOST_SENTENCES = 12
 """Sentences of one text that are held against examples."""
 
@@ -93,6 +96,10 @@ class Aspects:
             inside, outside = similar[own][:, own].max(axis=1).mean(), similar[own][:, ~own].max(axis=1).mean()
             self._near[name] = (table[own], float((inside + outside) / 2))
 
+    def unnamed(self, found: Collection[str]) -> set[str]:
+        """Return the aspects that have words, less those whose words were found."""
+        return self._patterns.keys() - set(found)
+
     def by_words(self, text: str) -> list[str]:
         """Return the aspects whose words a text holds."""
         return [name for name, pattern in self._patterns.items() if pattern.search(text)]
@@ -113,12 +120,13 @@ def sentences_of(text: str) -> list[str]:
     return [sentence for sentence in sentences(text) if sentence.strip()][:MOST_SENTENCES]
 
 
-def by_labels(answer: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Own]:
+def by_labels(answer: Mapping[str, Any], others: Iterable[str] = (), unnamed: Collection[str] = ()) -> dict[str, Own]:
     """Return the aspects that a classifier with several labels finds, and others, each with the likeliest of its own labels where it has some.
 
     Args:
         answer: the classifier's.
         others: aspects that are spoken of by what else is known, such as words; of one that the classifier knows it tells the label.
+        unnamed: aspects whose words are known and are not in the text: of them the classifier must be `SURE`.
 
     >>> by_labels({"labels": ["price"], "scores": {"price": 0.8, "price:negative": 0.4, "price:positive": 0.1, "service": 0.2}})
     {'price': {'label': 'negative', 'score': 0.8}}
@@ -131,6 +139,8 @@ def by_labels(answer: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str
     found: dict[str, Own] = {}
     for name in (*answer["labels"], *others):
         aspect = name.rpartition(OF)[0] if name.rpartition(OF)[0] in kinds else name
+        if aspect in unnamed and answer["scores"].get(aspect, answer["scores"].get(name, 0.0)) < SURE:
+            continue
         scores = kinds.get(aspect)
         if not scores:
             found[aspect] = {}

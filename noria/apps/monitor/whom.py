@@ -163,7 +163,7 @@ class Whom:
         found: list[dict[str, Own]] = [{name: {} for name in self.aspects.by_words(text)} for text in texts]
         if self.by_labels:
             for own, answer in zip(found, await context.ask(self.by_labels, texts), strict=True):
-                own |= by_labels(answer, own)
+                own |= by_labels(answer, own, self.aspects.unnamed(own))
         if self.embedder:
             await self._learn(context)
             parts = [sentences_of(text) for text in texts]
