@@ -24,12 +24,12 @@ import numpy as np
 
 from noria.core.errors import PackageError
 from noria.machine import cores
-from noria.make.recommend.baselines import TRIED, best, by_category, fitted, linear
+from noria.make.recommend.baselines import RIDGES, TRIED, best, by_category, fitted, linear
 from noria.make.recommend.behaviour import Behaviour, Split, at_random, behaviour_of, by_time, last_of_each
 from noria.make.recommend.judge import Measured, Score, best_of, interval
 from noria.make.recommend.judge import measure as measured_on
 from noria.make.recommend.settings import RecommendTraining
-from noria.make.recommend.training import Fitted, fit
+from noria.make.recommend.training import HEAD, Fitted, fit
 from noria.tasks.deeds import KINDS, Deeds
 from noria.tasks.items import read_items
 
@@ -112,7 +112,11 @@ def protocols(behaviour: Behaviour, quick: bool) -> list[Protocol]:
         Protocol("split by time 80/20", by_time(behaviour, 0.2), plain),
         Protocol("random 75/25", at_random(behaviour, 0.25, 0), plain.replace(split="random")),
     ]
-    return found if quick else [*found, Protocol("last fifth of each user", last_of_each(behaviour, 0.2), plain)]
+    return (
+        found
+        if quick
+        else [*found, Protocol("last fifth of each user", last_of_each(behaviour, 0.2), plain.replace(split="last"))]
+    )
 
 
 def quality(protocol: Protocol, quick: bool) -> list[Line]:
@@ -123,7 +127,8 @@ def quality(protocol: Protocol, quick: bool) -> list[Line]:
     ranker = trained.ranker
     scorers: dict[str, Score] = {"noria": lambda cases: ranker.logits([case.history for case in cases])}
     own = fitted(trained.split, split.train, trained.choice)
-    scorers |= {**own, "EASE": linear(split.train, trained.choice.plain, len(texts))}
+    ridges = {one: linear(trained.split.train, one, HEAD) for one in ((trained.choice.plain,) if quick else RIDGES[2:])}
+    scorers |= {**own, "EASE": linear(split.train, best(ridges, trained.split), len(texts))}
     scorers |= implicits(protocol, trained, quick)
     warm = ranker.signals.touched > 0
     lines: list[Line] = []

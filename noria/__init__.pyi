@@ -312,7 +312,7 @@ def recommender(
     beside: str | Path | None = None,
     model: str | Path | None = None,
     positive: float | None = None,
-    split: Literal["auto", "time", "random"] = "auto",
+    split: Literal["auto", "time", "last", "random"] = "auto",
     held_out: float = 0.2,
     minutes: float = 5.0,
     user_column: str | None = None,

@@ -17,11 +17,11 @@ from noria.infer.signals import History
 from .baselines import by_category, fitted
 from .behaviour import Behaviour, Case, Split
 from .judge import LEAST, Measured, Part, Score, best_of, difference, figures, interval, leaks, measure
-from .training import Fitted, source_of
+from .training import Fitted
 
 
 def judged(
-    behaviour: Behaviour, split: Split, trained: Fitted, report: Report, older: Ranker | None = None
+    behaviour: Behaviour, split: Split, trained: Fitted, source: str, report: Report, older: Ranker | None = None
 ) -> dict[str, Any]:
     """Return figures on held-out users, as facts of the folder: of the ranker, of its baselines, and by how much it is above the best.
 
@@ -29,10 +29,11 @@ def judged(
         behaviour: all of it.
         split: what was held out, and whom it is judged on.
         trained: on what was not.
+        source: what was held out, in words.
         report: told the figures.
         older: a recommender that answers at present, to be judged on the same users.
     """
-    ranker, source = trained.ranker, source_of(split)
+    ranker = trained.ranker
     warm = ranker.signals.touched > 0
     others = fitted(trained.split, split.train, trained.choice)
     scorers: dict[str, Score] = {"noria": lambda cases: ranker.logits([case.history for case in cases]), **others}
@@ -65,7 +66,7 @@ def judged(
         report.ledger(one.text())
     return {
         "verdict": verdict,
-        "metrics": [one.as_record() for one in [*metrics, above, *beyond, *_taken(split, trained)]],
+        "metrics": [one.as_record() for one in [*metrics, above, *beyond, *_taken(split, trained, source)]],
         "beside": [{"figure": one.as_record(), "better": _verdict(one) == "beats the baseline"} for one in beyond],
         "baseline": [one.as_record() for one in beside],
         "twins": {"items": found.twins, "repeated": found.repeated, "likings": found.likings},
@@ -82,7 +83,7 @@ def _verdict(above: Figure) -> str:
     return "beats the baseline" if above.low > 0 else "baseline wins" if above.high < 0 else "no clear winner"
 
 
-def _taken(split: Split, trained: Fitted, first: int = 20) -> list[Figure]:
+def _taken(split: Split, trained: Fitted, source: str, first: int = 20) -> list[Figure]:
     """Return how much of the first twenty was taken, beside how much their probabilities led one to expect."""
     if not trained.ranker.calibrated:
         return []
@@ -99,7 +100,7 @@ def _taken(split: Split, trained: Fitted, first: int = 20) -> list[Figure]:
         return []
     low, high = interval(np.array(taken))
     name = message("recommend.figure.taken", first=first, expected=float(np.mean(expected)))
-    return [Figure(name, float(np.mean(taken)), len(taken), float(low), float(high), source=source_of(split))]
+    return [Figure(name, float(np.mean(taken)), len(taken), float(low), float(high), source=source)]
 
 
 def score_of(ranker: Ranker, behaviour: Behaviour) -> Score:

@@ -66,10 +66,13 @@ class Behaviour:
         strongest = np.maximum.reduceat(liked.weight[order], starts)
         last = order[np.append(starts[1:], len(order)) - 1]
         back = np.argsort(last)
-        once = replace(liked.take(last[back]), weight=strongest[back])
-        spans = once.spans()
-        to_the_end = np.repeat(spans[1:], np.diff(spans)) - np.arange(len(once.weight))
-        return once.take(to_the_end <= LONGEST)
+        return replace(liked.take(last[back]), weight=strongest[back]).last(LONGEST)
+
+    def last(self, most: int) -> Behaviour:
+        """Return the last deeds of each user, at most so many."""
+        spans = self.spans()
+        to_the_end = np.repeat(spans[1:], np.diff(spans)) - np.arange(len(self.weight))
+        return self.take(to_the_end <= most)
 
     def matrix(self) -> Any:
         """Return the weights of likings as a sparse matrix, float32 [U, N]; of `likings` alone."""

@@ -38,11 +38,17 @@ def low_rank(matrix: Any, rank: int, seed: int = 0, rounds: int = 3) -> np.ndarr
     width = min(rank + 8, *matrix.shape)
     right = draw.standard_normal((matrix.shape[1], width)).astype(np.float32)
     turned = matrix.T.tocsr()
-    for _ in range(rounds):
-        left, _ = np.linalg.qr(matrix @ right)
-        right, _ = np.linalg.qr(turned @ left)
+    for _ in range(rounds - 1):
+        right = _independent(turned @ _independent(matrix @ right))
+    right, _ = np.linalg.qr(turned @ _independent(matrix @ right))
     _, _, rows = np.linalg.svd(matrix @ right, full_matrices=False)
     return np.ascontiguousarray(right @ rows[:rank].T, np.float32)
+
+
+def _independent(columns: np.ndarray) -> np.ndarray:
+    """Return columns that span the same and are near to orthogonal, by their Gram matrix: a fraction of a QR's time."""
+    spread, turn = np.linalg.eigh((columns.T @ columns).astype(np.float64))
+    return np.asarray(columns @ (turn / np.sqrt(np.maximum(spread, 1e-9 * max(spread[-1], 1e-30)))), np.float32)
 
 
 def fit_places(texts: Sequence[str], vectors: np.ndarray | None, seed: int = 0) -> TextPlaces:

@@ -32,6 +32,8 @@ _KAPPA = 5.0
 """Users after whom an item's own factors weigh as much as those that its text leads one to expect."""
 _AFTER = (1.0, 0.5, 0.25)
 """Weight of what came right after an item, second, third."""
+_TOGETHER = 200
+"""Likings of a user, the last ones, whose items are neighbours: pairs grow with the square, and say less of who likes everything."""
 _ROWS = 512
 
 
@@ -82,7 +84,7 @@ def fit_signals(
         count=count,
         trend=np.where(touched > 0, trend, expected * of_late).astype(np.float32),
         touched=touched,
-        neighbours=_neighbours(matrix, users),
+        neighbours=_neighbours(likings),
         next=_next(likings),
         head=head,
         closed=closed,
@@ -148,8 +150,10 @@ def solved(gram: np.ndarray, ridge: float, dropout: float = 0.0) -> np.ndarray:
     return np.ascontiguousarray(inverse, np.float32)
 
 
-def _neighbours(matrix: Any, users: np.ndarray) -> Links:
+def _neighbours(likings: Behaviour) -> Links:
     """Return cosines of items by the users they share, each user weighing 1 / sqrt(how many items they took), drawn to zero by few."""
+    matrix = likings.last(_TOGETHER).matrix()
+    users = np.diff(matrix.indptr).astype(np.float32)
     damped = sparse.diags(np.maximum(users, 1) ** -0.25).astype(np.float32) @ matrix
     return links_of(
         damped.tocsr(), _SHRINK * float(np.mean(np.maximum(users[users > 0], 1) ** -0.5)) if users.any() else 0.0

@@ -1,6 +1,6 @@
 """Signals and held-out users -> their weights, by which what a user liked next stands first, and the probability that it is taken.
 
-    join = fit_join(signals, cases, now)
+    join = fit_join([Window(signals, cases, now)])
 
 Weights: the conditional logit of what was liked among all that could have been (McFadden 1974), each user counting alike; all
 others are drawn, with their odds, from a sample besides those that rank high. It is convex, and drawn towards weights that stand without
@@ -23,7 +23,7 @@ HIGH, DRAWN = 60, 120
 """Items of a user that the weights are fitted on: those that rank highest beforehand, and others drawn."""
 LEAST = 20
 """Held-out users from which a probability is told."""
-STRENGTH = 3.0
+STRENGTH = 1.0
 """How many users' evidence the weights without data count as."""
 _FIRST = {
     "closed": 1.0,
@@ -40,7 +40,17 @@ _AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
-class _Draw:
+class Window:
+    """What was known at a moment, and who liked what afterwards."""
+
+    signals: Signals
+    cases: Sequence[Case]
+    now: float
+    """The moment, Unix seconds."""
+
+
+@dataclass(frozen=True)
+class Draw:
     """Items of held-out users. C items of all users together, F features."""
 
     features: np.ndarray
@@ -63,20 +73,18 @@ def without_data() -> Join:
     return Join(weights, 0.0, np.array([0.5, 0.5, 0.0, 0.0], np.float32))
 
 
-def fit_join(signals: Signals, cases: Sequence[Case], now: float, seed: int = 0) -> Join:
+def fit_join(windows: Sequence[Window], seed: int = 0) -> Join:
     """Return weights fitted on held-out users; those without data where nobody is.
 
     Args:
-        signals: of what came before.
-        cases: users and what they liked afterwards.
-        now: the moment between, Unix seconds.
+        windows: moments, with the signals of what came before and users of the time after, the last one first.
         seed: of the draw.
     """
-    join = replace(without_data(), empty=_fit_empty(signals, cases, now))
-    told = [case for case in cases if len(case.history.places)]
-    if not told:
+    join = replace(without_data(), empty=_fit_empty(windows[0]))
+    draws = [drawn(one, join, seed) for one in windows if any(len(case.history.places) for case in one.cases)]
+    if not draws:
         return join
-    draw = _drawn(signals, join, told, now, seed)
+    draw = _joined(draws)
     first = np.append(join.weights.ravel(), join.cold).astype(np.float64)
     # A signal speaks for an item or not at all; how that changes with length and newness is free.
     bounds = [(0.0 if place % 3 == 0 else None, None) for place in range(len(first) - 1)] + [(None, None)]
@@ -88,7 +96,10 @@ def fit_join(signals: Signals, cases: Sequence[Case], now: float, seed: int = 0)
     return replace(join, slope=slope, intercepts=(constant, by_length))
 
 
-def _drawn(signals: Signals, join: Join, cases: Sequence[Case], now: float, seed: int) -> _Draw:
+def drawn(window: Window, join: Join, seed: int) -> Draw:
+    """Return the items that the weights are fitted on, of the users of a window who have a history."""
+    signals, now = window.signals, window.now
+    cases = [case for case in window.cases if len(case.history.places)]
     random, cold = np.random.default_rng(seed), signals.cold
     features, odds, liked, sizes, lengths = [], [], [], [], []
     step = max(1, _AT_ONCE // len(signals))
@@ -107,7 +118,16 @@ def _drawn(signals: Signals, join: Join, cases: Sequence[Case], now: float, seed
             sizes.append(len(places))
             lengths.append(np.full(len(places), spans[row], np.float32))
     starts = np.cumsum([0, *sizes[:-1]])
-    return _Draw(np.concatenate(features), np.concatenate(odds), np.concatenate(liked), starts, np.concatenate(lengths))
+    return Draw(np.concatenate(features), np.concatenate(odds), np.concatenate(liked), starts, np.concatenate(lengths))
+
+
+def _joined(draws: Sequence[Draw]) -> Draw:
+    """Return the items of several windows as of one."""
+    before = np.cumsum([0, *(len(one.odds) for one in draws[:-1])])
+    starts = np.concatenate([one.starts + past for one, past in zip(draws, before, strict=True)])
+    rest = ([getattr(one, name) for one in draws] for name in ("features", "odds", "liked", "lengths"))
+    features, odds, liked, lengths = (np.concatenate(arrays) for arrays in rest)
+    return Draw(features, odds, liked, starts, lengths)
 
 
 def _features(columns: np.ndarray, length: float, cold: np.ndarray) -> np.ndarray:
@@ -134,7 +154,7 @@ def _candidates(scores: np.ndarray, case: Case, random: np.random.Generator) -> 
     return places, weights
 
 
-def _loss(weights: np.ndarray, draw: _Draw, first: np.ndarray) -> tuple[float, np.ndarray]:
+def _loss(weights: np.ndarray, draw: Draw, first: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the mean negative log likelihood of what each user liked, summed over users, with its gradient."""
     scores = (draw.features @ weights.astype(np.float32)).astype(np.float64)
     sizes = np.diff(np.append(draw.starts, len(scores)))
@@ -149,9 +169,10 @@ def _loss(weights: np.ndarray, draw: _Draw, first: np.ndarray) -> tuple[float, n
     return loss + STRENGTH * float(away @ away), slope.astype(np.float64) + 2 * STRENGTH * away
 
 
-def _fit_empty(signals: Signals, cases: Sequence[Case], now: float) -> np.ndarray:
+def _fit_empty(window: Window) -> np.ndarray:
     """Return the weights of `ALIKE` and of being new for those of whom nothing is known, float32 [4]."""
-    raw = signals.of([], now)
+    signals, cases = window.signals, window.cases
+    raw = signals.of([], window.now)
     features = np.stack([*(relative(raw[name])[0] for name in ALIKE), signals.cold], axis=1).astype(np.float64)
     wanted = np.zeros(len(signals))
     # What people like first is what those like of whom nothing is known; others only where there is none such.
@@ -174,7 +195,7 @@ def _fit_empty(signals: Signals, cases: Sequence[Case], now: float) -> np.ndarra
     return np.asarray(found.x, np.float32)
 
 
-def _logistic(draw: _Draw, scores: np.ndarray, rounds: int = 30) -> tuple[float, float, float]:
+def _logistic(draw: Draw, scores: np.ndarray, rounds: int = 30) -> tuple[float, float, float]:
     """Return slope, constant and slope by length of the logit that an item is liked, by Newton's method on the drawn items."""
     rows = np.stack([scores, np.ones(len(scores)), draw.lengths], axis=1).astype(np.float64)
     spread = np.maximum(np.abs(rows).max(axis=0), 1e-9)

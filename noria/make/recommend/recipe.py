@@ -30,7 +30,7 @@ from .behaviour import Behaviour, behaviour_of, followed
 from .card import card
 from .content import keep_vectors, kept_vectors, vectors_of
 from .settings import RecommendTraining
-from .training import Fitted, fit, held_out, refitted
+from .training import Fitted, fit, held_out, refitted, source_of
 
 _OF_EVENTS = {"impression": "impression", "click": "click", "conversion": "buy"}
 """Kind of event of a server's lake -> kind of deed."""
@@ -85,7 +85,11 @@ def recommend(
     else:
         split = held_out(behaviour, settings, JUDGED, None if older is None else older.facts["trained"])
     trained = fit(split.train, texts, vectors, settings, encoder=encoder, report=report)
-    facts = judged(behaviour, split, trained, report, older) if split.cases else {"verdict": "not judged"}
+    facts = (
+        judged(behaviour, split, trained, source_of(split, settings), report, older)
+        if split.cases
+        else {"verdict": "not judged"}
+    )
     ranker = trained.ranker if test is not None else refitted(trained, behaviour, settings.seed)
     facts |= _facts(behaviour, trained, counts)
     sources = [Source(path.name, sha256_file(path)) for path in (items_file, *logs) if path.is_file()]

@@ -19,9 +19,9 @@ class RecommendTraining(Settings):
     positive: float | None = None
     """Least rating that counts as liking; lower ones are only not shown again. 0 counts all. Where None, six tenths of the way from the
     lowest rating to the highest."""
-    split: Literal["auto", "time", "random"] = "auto"
-    """What is held out to fit the weights, and to judge: what came last, or deeds drawn from each user's. Where auto, the last, or
-    random where the log has no times."""
+    split: Literal["auto", "time", "last", "random"] = "auto"
+    """What is held out to fit the weights, and to judge. time: what came last of all; last: what came last of each user's; random:
+    deeds drawn from each user's. Where auto, by time, or random where the log has no times."""
     held_out: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
     """Share of the behaviour that is held out."""
     minutes: Annotated[float, Field(gt=0, le=600)] = 5.0

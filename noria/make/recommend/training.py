@@ -20,16 +20,18 @@ from noria.infer.item_text import TextPlaces
 from noria.infer.recommend import Ranker
 
 from .baselines import best_half_life, best_linear
-from .behaviour import Behaviour, Split, at_random, by_time
+from .behaviour import Behaviour, Split, at_random, by_time, last_of_each
 from .content import fit_places
 from .fit import Choice, fit_signals
-from .join import LEAST, fit_join
+from .join import LEAST, Window, fit_join
 from .settings import RecommendTraining
 
-USERS_A_MINUTE, MOST_USERS = 400, 2_000
+USERS_A_MINUTE, MOST_USERS = 400, 800
 """Held-out users that the weights are fitted on."""
 HEAD, SHORT_HEAD, SHORT_MINUTES = 4_096, 2_048, 1.0
 """Items in the linear item model, whose solve takes the third power of it: seconds for the first; and where time is short."""
+FEW_USERS, EARLIER = 400, 3
+"""Users below which those of earlier times are added, of so many: their weights differ less than chance moves those of few."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,13 @@ def fit(
         if split.cases:
             choice = best_linear(split, replace(choice, half_life=best_half_life(split)))
         bar.advance()
-        before, _ = fit_signals(split.train, places, content, choice, settings.seed)
+        windows = []
+        for one in (split, *_earlier(split, settings)):
+            before, _ = fit_signals(one.train, places, content, choice, settings.seed)
+            windows.append(Window(before, one.cases, behaviour.end if one.cut is None else one.cut))
         bar.advance()
-        join = fit_join(before, split.cases, behaviour.end if split.cut is None else split.cut, settings.seed)
-        del before
+        join = fit_join(windows, settings.seed)
+        del windows, before
         bar.advance()
         facts: dict[str, Any] = {
             "encoder": encoder,
@@ -107,9 +112,23 @@ def held_out(behaviour: Behaviour, settings: RecommendTraining, most: int, since
         split = by_time(behaviour, settings.held_out, most, settings.seed, since)
         if since is not None or (split.cases and len(split.train)):
             return split
+    if settings.split == "last":
+        return last_of_each(behaviour, settings.held_out, most, settings.seed)
     return at_random(behaviour, settings.held_out, settings.seed, most)
 
 
-def source_of(split: Split) -> str:
+def _earlier(split: Split, settings: RecommendTraining) -> list[Split]:
+    """Return the splits before this one, each of what came before the last one's moment, until there are users enough."""
+    found = [split]
+    while found[-1].cut is not None and sum(len(one.cases) for one in found) < FEW_USERS and len(found) <= EARLIER:
+        one = by_time(found[-1].train, settings.held_out, FEW_USERS, settings.seed)
+        if not one.cases or not len(one.train):
+            break
+        found.append(one)
+    return found[1:]
+
+
+def source_of(split: Split, settings: RecommendTraining) -> str:
     """Return what was held out, in words."""
-    return message("recommend.split.time") if split.seconds else message("recommend.split.random")
+    way = "time" if split.cut is not None else "last" if settings.split == "last" else "random"
+    return message(f"recommend.split.{way}")

@@ -13,7 +13,7 @@ from noria.infer.signals import SIGNALS, History, Join, Links, relative
 from noria.make.recommend.behaviour import Behaviour, at_random, behaviour_of, by_time, followed, last_of_each
 from noria.make.recommend.content import fit_places, low_rank
 from noria.make.recommend.fit import Choice, closed_form, fit_signals, links_of
-from noria.make.recommend.join import _drawn, _loss, fit_join, without_data
+from noria.make.recommend.join import Window, _loss, drawn, fit_join, without_data
 from noria.make.recommend.judge import interval, leaks, measure
 from noria.tasks.deeds import deeds_of
 from noria.tasks.items import Item
@@ -177,7 +177,7 @@ def test_the_gradient_of_the_weights_is_that_of_the_loss(behaviour: Behaviour) -
     split = by_time(behaviour, 0.3)
     signals, _ = fit_signals(split.train, *placed(), Choice())
     cases = [case for case in split.cases if len(case.history.places)]
-    draw = _drawn(signals, without_data(), cases, split.train.end, 0)
+    draw = drawn(Window(signals, cases, split.train.end), without_data(), 0)
     first = np.append(without_data().weights.ravel(), 0.0).astype(float)
     point = first + np.random.default_rng(6).normal(0, 0.1, len(first))
     _, slope = _loss(point, draw, first)
@@ -193,10 +193,10 @@ def test_weights_fitted_on_some_users_rank_better_what_others_liked(behaviour: B
     split = by_time(behaviour, 0.3)
     signals, _ = fit_signals(split.train, *placed(), Choice())
     cases = [case for case in split.cases if len(case.history.places)]
-    fitted = fit_join(signals, cases[::2], split.train.end)
+    fitted = fit_join([Window(signals, cases[::2], split.train.end)])
     assert (fitted.weights[:, 0] >= 0).all()
     assert fitted.slope > 0
-    others = _drawn(signals, without_data(), cases[1::2], split.train.end, 0)
+    others = drawn(Window(signals, cases[1::2], split.train.end), without_data(), 0)
 
     def loss(join: Join) -> float:
         weights = np.append(join.weights.ravel(), join.cold).astype(float)
