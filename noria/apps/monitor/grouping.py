@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-CUT = 0.75
+CUT = 0.8
 """Mean distance (1 - cosine) of two groups from which they are two; without the mean two texts at random lie 1 apart."""
 WITHIN = 0.25
 """Cosine of a text and its group's middle below which it belongs to none."""
