@@ -30,14 +30,17 @@ def test_a_handler_takes_what_its_route_says(route: Route):
     assert inspect.iscoroutinefunction(route.handler)
     assert inspect.getdoc(route.handler)
     parts = re.findall(r"\{(\w+)\}", route.path)
-    given = ["context", *["body"] * (route.body is not None), *["query"] * (route.query is not None), *parts]
+    taken = {"raw": route.raw, "body": route.body is not None, "query": route.query is not None}
+    given = ["context", *(name for name, wanted in taken.items() if wanted), *parts]
     assert list(inspect.signature(route.handler).parameters) == given
     assert route.body is None or issubclass(route.body, Body)
-    assert (route.method == "POST") == (route.body is not None)
+    assert (route.method == "POST") == (route.body is not None or route.raw)
 
 
 def test_only_these_routes_need_no_key_and_clients_reach_the_api_alone():
+    # A verdict's address holds a token for that one alert.
     open_to_all = {"/health", "/ready", "/v1/apps/support/widget.js", "/v1/apps/support/visitors"}
+    open_to_all |= {"/v1/apps/monitor/verdicts/{token}"}
     assert {route.path for route in ALL if route.role == "anyone"} == open_to_all
     assert {route.path for route in ALL if route.role == "client" and not route.path.startswith("/v1/")} == {
         "/openapi.json"
