@@ -556,7 +556,7 @@ def gloomy(plain_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def running(gloomy: Path, tmp_path_factory: pytest.TempPathFactory, away: Endpoint) -> Iterator[Running]:
+def running(gloomy: Path, chatter: Path, tmp_path_factory: pytest.TempPathFactory, away: Endpoint) -> Iterator[Running]:
     from noria.api.serving import monitor
     from noria.server.http.run import serving
     from noria.server.http.settings import ServerSettings
@@ -573,7 +573,7 @@ def running(gloomy: Path, tmp_path_factory: pytest.TempPathFactory, away: Endpoi
         patch.setenv("NORIA_NOTIFY_TEST", SECRET)
         app = monitor(notify=listed)
         settings = ServerSettings(port=0, lake=folder / "lake", threads=1)
-        with serving(settings, [gloomy], [app]) as made:
+        with serving(settings, [gloomy, chatter], [app]) as made:
             yield made
 
 
@@ -635,8 +635,14 @@ def test_the_brief_over_http_in_every_form_and_by_the_command(
     page = web.get("/brief", params={"form": "html", "language": "zh", "day": "2026-11-29", "zone": "Asia/Shanghai"})
     assert page.headers["content-type"].startswith("text/html")
     assert "2026-11-29 00:00" in page.text
-    for wrong in ({"day": "2026-13-40"}, {"day": "0001-01-01"}, {"zone": "Mars"}, {"days": 0}, {"phrased": True}):
+    for wrong in ({"day": "2026-13-40"}, {"day": "0001-01-01"}, {"zone": "Mars"}, {"days": 0}, {"form": "pdf"}):
         assert web.get("/brief", params=wrong).status_code == 422, wrong
+    said = web.get("/brief", params={"phrased": True}).json()
+    texts = [one["text"] for one in said["sentences"]]
+    assert said["dropped"] >= 0
+    assert all(
+        one["text"] in texts for one in said["phrased"]
+    )  # a tiny model writes nothing that they carry but by chance
     assert command(server=running.url, key=running.key, language="zh") == 0
     assert capsys.readouterr().out.startswith("# 舆情简报")
     assert command(tmp_path / "brief.html", server=running.url, key=running.key, language="en") == 0
