@@ -331,6 +331,30 @@ def test_monitor_shows_one_topic_with_its_interval(site: Running, browser: Brows
     page.context.close()
 
 
+def test_a_range_of_time_is_chosen_and_what_it_comes_to_is_told(site: Running, browser: Browser) -> None:
+    watched = opened(site, browser, "desk")
+    page = watched.page
+    page.goto(f"{site.url}/console/monitor")
+    watched.settle("monitor")
+    foot, chart = page.locator(".chart-foot"), page.locator(".nicegui-echart").first
+    assert "n = 1,128" in foot.inner_text()
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box
+    # The slider's left handle, from its end to the middle.
+    y = box["y"] + box["height"] - 12
+    page.mouse.move(box["x"] + 49, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, y, steps=8)
+    page.mouse.up()
+    page.wait_for_function("() => !document.querySelector('.chart-foot').innerText.includes('1,128')")
+    count = re.search(r"n = ([\d,]+)", foot.inner_text())
+    assert count
+    assert 1_128 / 4 < int(count[1].replace(",", "")) < 1_128 * 3 / 4
+    assert watched.faults == []
+    page.context.close()
+
+
 def test_kept_texts_are_found_by_words_and_filters_on_a_phone(site: Running, browser: Browser) -> None:
     watched = opened(site, browser, "phone", "zh-CN")
     page = watched.page
