@@ -60,7 +60,7 @@ def test_a_stream_says_what_the_whole_says(openai_client):
     assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == whole.choices[0].text
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == whole.choices[0].finish_reason
     assert chunks[-1].usage == whole.usage
-    assert len(chunks) > 3
+    assert len(chunks) > 2  # the first text at once, then what came, and the usage
 
 
 def test_stop_strings_end_a_completion(openai_client):
