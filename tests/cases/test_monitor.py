@@ -138,7 +138,7 @@ def test_whole_numbers_name_posts_items_and_people() -> None:
     from pydantic import ValidationError
 
     from noria.apps.monitor.bodies import Watched
-    from noria.apps.recommend.routes import Click, NewItem, PickFor
+    from noria.apps.recommend.bodies import Click, NewItem, PickFor
 
     assert (
         Watched.model_validate({"text": "a", "id": 7}).id == Watched.model_validate({"text": "a", "id": "7"}).id == "7"
