@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 
 def run(module: str, *arguments: str) -> dict[str, float]:
-    """Run `python -m module arguments`; return the numbers of its last line, and its peak memory as `megabytes`.
+    """Run `python -m module arguments`; return the numbers of its last line, and its peak memory as `megabytes`, unless the child tells that.
 
     Raises:
         RuntimeError: the child failed; tells its last words.
@@ -29,4 +30,11 @@ def run(module: str, *arguments: str) -> dict[str, float]:
         errors = words.read()
     if process.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed: {(errors.strip() or 'no words').splitlines()[-1]}")
-    return {**json.loads(output.strip().splitlines()[-1]), "megabytes": usage.ru_maxrss / 1024}
+    return {"megabytes": usage.ru_maxrss / 1024, **json.loads(output.strip().splitlines()[-1])}
+
+
+def most_megabytes() -> float:
+    """Return the most that this process held: what a child of a large process tells of itself, for the kernel counts what was held
+    where it was begun."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024

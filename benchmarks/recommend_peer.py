@@ -8,9 +8,9 @@ the mean of the history's items. Knows nothing of Noria.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,9 @@ def main(name: str, told: str, file: str, out: str = "") -> None:
     model, seconds = trained(name, settings, matrix)
     if out:
         np.save(out, scores(name, settings, model, given))
-    print(json.dumps({"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    held = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    print(json.dumps({"seconds": seconds, "megabytes": held}))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from noria.make.recommend.training import fit
 from noria.tasks.deeds import KINDS, Deeds
 from noria.tasks.items import Item
 
+from .child import most_megabytes
+
 
 def main(file: str) -> None:
     """Train on the clicks of a file, which come a second apart."""
@@ -33,7 +35,7 @@ def main(file: str) -> None:
     started = time.perf_counter()
     behaviour = behaviour_of(catalogue, deeds, None)
     fit(behaviour, [item.described for item in catalogue], None, RecommendTraining())
-    print(json.dumps({"seconds": time.perf_counter() - started}))
+    print(json.dumps({"seconds": time.perf_counter() - started, "megabytes": most_megabytes()}))
 
 
 if __name__ == "__main__":
