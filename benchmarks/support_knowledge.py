@@ -30,6 +30,7 @@ from noria.apps.support.knowledge.building import build
 from noria.apps.support.knowledge.encoding import passage_embedder
 from noria.text.script import sentence_spans
 
+from .child import most_megabytes
 from .line import Line, machine
 from .quality import read
 
@@ -222,10 +223,7 @@ def child() -> None:
             base.find(question, embedder.probe([question])[0] if embedder else None)
             milliseconds.append(1e3 * (time.perf_counter() - begun))
     p50, p99 = np.quantile(milliseconds[20:], [0.5, 0.99])
-    # Not getrusage: what it tells of a new process begins with the memory of the one that started it.
-    status = Path("/proc/self/status").read_text()
-    most = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
-    print(json.dumps({"minutes": minutes, "mebibytes": most, "p50": p50, "p99": p99}))
+    print(json.dumps({"minutes": minutes, "mebibytes": most_megabytes(), "p50": p50, "p99": p99}))
 
 
 def measure(*, quick: bool) -> list[Line]:

@@ -11,14 +11,14 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError
 from noria.core.messages import Message, message
 
-from .event import EPOCH, microseconds, new_id
+from .event import EPOCH, from_microseconds, microseconds, new_id
 from .store import connect, storage, transaction
 
 TURNS = {
@@ -162,7 +162,7 @@ def conversation_of(row: tuple[Any, ...]) -> Conversation:
     """Return the conversation of a row of `CONVERSATION_COLUMNS`."""
     values = dict(zip(_NAMES, row, strict=True))
     values["consent"] = bool(values["consent"])
-    return Conversation(**values | {name: _moment(values[name]) for name in ("until", "since", "updated")})
+    return Conversation(**values | {name: from_microseconds(values[name]) for name in ("until", "since", "updated")})
 
 
 def known(connection: sqlite3.Connection, conversation: str) -> Conversation:
@@ -317,9 +317,5 @@ def forget(lake: Path, *, user: str = "", before: datetime = EPOCH) -> int:
 def turn_of_row(row: tuple[Any, ...]) -> Turn:
     """Return the turn of a row of `TURN_COLUMNS`."""
     values = list(row)
-    values[3], values[9] = _moment(values[3]), json.loads(values[9])
+    values[3], values[9] = from_microseconds(values[3]), json.loads(values[9])
     return Turn(*values)
-
-
-def _moment(stamp: int) -> datetime:
-    return EPOCH + timedelta(microseconds=stamp)

@@ -26,7 +26,7 @@ from noria.core.errors import plain_errors
 from noria.core.folder import sha256_file, sync, write_json
 
 from .conversation import forget
-from .event import EPOCH, OUTBOX_TABLE, SCHEMA, new_id
+from .event import OUTBOX_TABLE, SCHEMA, from_microseconds, new_id
 from .read import check_lake, outboxes, read_outbox, read_sealed, sealed_files, version_of
 from .seal import DAY_US, border_of, finish, seal_all, write_events
 from .store import connect, locked, locked_outbox, prepare, storage, transaction
@@ -142,7 +142,7 @@ def keep_days(
                 _silence(path, receipt, lake)
         told = [most for most in (days, text_days) if most is not None]
         if told:  # a conversation is hardly more than its texts
-            midnight = EPOCH + timedelta(microseconds=border_of(now))
+            midnight = from_microseconds(border_of(now))
             border = midnight - timedelta(days=min(told))
             receipt.turns, receipt.watched = forget(lake, before=border), forget_texts(lake, before=border)
         return _kept(lake, receipt)

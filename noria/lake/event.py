@@ -109,7 +109,7 @@ class Event:
     def from_row(cls, row: tuple[Any, ...]) -> Event:
         """Return the event that `row` returned these values for."""
         values = dict(zip(COLUMNS, row, strict=True))
-        values["time"] = EPOCH + values["time"] * _MICROSECOND
+        values["time"] = from_microseconds(values["time"])
         values["consent"] = bool(values["consent"])
         return cls(**values)
 
@@ -170,6 +170,11 @@ def day_folder(lake: str | Path, day: str) -> Path:
 def microseconds(moment: datetime) -> int:
     """Return whole microseconds since 1970-01-01 UTC."""
     return (moment - EPOCH) // _MICROSECOND  # seconds as a float would lose the last digit from 2106 on
+
+
+def from_microseconds(stamp: int) -> datetime:
+    """Return the moment, in UTC, of whole microseconds since 1970-01-01 UTC."""
+    return EPOCH + stamp * _MICROSECOND
 
 
 _last_stamp = 0

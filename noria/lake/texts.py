@@ -22,7 +22,7 @@ from typing import Any
 
 from noria.core.errors import plain_errors
 
-from .event import EPOCH, microseconds
+from .event import EPOCH, from_microseconds, microseconds
 from .store import connect, storage, transaction
 
 FILE = "texts.sqlite"
@@ -274,7 +274,7 @@ def _row(text: KeptText) -> list[Any]:
 
 def _text(row: Sequence[Any]) -> KeptText:
     values = {one.name: value for one, value in zip(fields(KeptText), row, strict=False)}
-    values["time"] = EPOCH + timedelta(microseconds=values["time"])
+    values["time"] = from_microseconds(values["time"])
     values["entities"] = tuple(json.loads(values["entities"]))
     return KeptText(**values)
 

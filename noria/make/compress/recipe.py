@@ -149,10 +149,7 @@ def _first_that_passes(
 ) -> tuple[Timed, Certificate]:
     """Return the fastest that passes its certificate, or what was tried last; what was refused may still be half of a pair."""
     pool, tried = list(found), list[tuple[Timed, Certificate]]()
-    while len(tried) < MOST:
-        pool += put_off() if tried else []
-        if (best := next((one for one in paired(pool) if one.rank[0]), None)) is None:
-            break
+    while len(tried) < MOST and (best := next((one for one in paired(pool) if one.rank[0]), None)):
         if tried:
             last, certificate = tried[-1]
             told = f"{last.candidate.title} {certificate_text(certificate)}; {best.candidate.title} instead"
@@ -160,7 +157,7 @@ def _first_that_passes(
         tried.append((best, judged(best)))
         if tried[-1][1].passed:
             break
-        pool = left(pool, best.candidate, tried[-1][1])
+        pool = [*left(pool, best.candidate, tried[-1][1]), *put_off()]
     return tried[-1]
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import plain_errors
-from noria.lake.event import microseconds, new_id
+from noria.lake.event import from_microseconds, microseconds, new_id
 from noria.lake.store import connect, storage, transaction
 
 LISTED = 1_000
@@ -39,7 +39,6 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS waiting ON deliveries (due) WHERE state = 'waiting'",
 )
 _COLUMNS = "key, subscription, about, made, due, attempts, state, content, why, verdict"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -244,7 +243,8 @@ class Outbox:
         with self._reading() as connection:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE {where}", values).fetchall()
         return [
-            Kept(key, name, about, _moment(made), _moment(due), *rest) for key, name, about, made, due, *rest in rows
+            Kept(key, name, about, from_microseconds(made), from_microseconds(due), *rest)
+            for key, name, about, made, due, *rest in rows
         ]
 
     @contextmanager
@@ -256,7 +256,3 @@ class Outbox:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, storage(), transaction(self._connection):
             yield self._connection
-
-
-def _moment(value: int) -> datetime:
-    return datetime.fromtimestamp(value / 1e6, UTC) if value else _EPOCH

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import plain_errors
-from noria.lake.event import pseudonym
+from noria.lake.event import EPOCH, pseudonym
 from noria.lake.store import connect, storage, transaction
 from noria.server.meter import read_secret
 
@@ -38,7 +38,6 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS cursors (source TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
 )
 _LINK_CHARACTERS = 2_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Inbox:
         Raises:
             ResourceError: the disk is full; nothing was taken, and the source is asked for the same again.
         """
-        taken, day = Taken(), (now - _EPOCH).days
+        taken, day = Taken(), (now - EPOCH).days
         # Masked before the transaction, which others wait for.
         masked = [self._mask(entry.text[:TEXT_CHARACTERS]).strip() for entry in entries]
         with self._writing() as connection:
