@@ -70,6 +70,13 @@ def llama_run(rows: int = 4) -> Setup:
     return Setup(module, batches, objectives.causal, judged(batches, objectives.causal, 1000))
 
 
+def muon_run() -> Setup:
+    """The same Llama, its matrices moved by Muon."""
+    setup = llama_run()
+    setup.method = "muon"
+    return setup
+
+
 def bert_run() -> Setup:
     """A tiny BERT of four heads that classifies as fine-tuning does: every row weighs the same."""
     torch.manual_seed(2)
@@ -95,7 +102,14 @@ def lora_run() -> Setup:
     return setup
 
 
-KINDS = {"llama": llama_run, "odd llama": partial(llama_run, 3), "bert": bert_run, "embed": embed_run, "lora": lora_run}
+KINDS = {
+    "llama": llama_run,
+    "odd llama": partial(llama_run, 3),
+    "muon": muon_run,
+    "bert": bert_run,
+    "embed": embed_run,
+    "lora": lora_run,
+}
 
 
 def go(
@@ -122,7 +136,7 @@ def go(
         number_type="fp32",
         evaluations=2,
         checkpoint_seconds=1e-9,
-        optimizer=OptimizerSettings(learning_rate=3e-3),
+        optimizer=OptimizerSettings(learning_rate=3e-3, method=setup.method),
         parallel=ParallelSettings(layout=layout),
     )
     train(

@@ -21,6 +21,8 @@ LAYOUTS = [
     ("llama", 2, "fsdp"),
     ("llama", 2, "tensor"),
     ("llama", 4, "data+tensor"),
+    ("muon", 2, "fsdp"),
+    ("muon", 2, "tensor"),
     ("bert", 2, "data"),
     ("bert", 2, "fsdp"),
     ("bert", 4, "data+tensor"),

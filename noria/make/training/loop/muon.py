@@ -7,6 +7,7 @@ rate and one decay serve both.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ _FACTORS = (3.4445, -4.7750, 2.0315)
 """Of the quintic whose repeated use brings singular values near one (Jordan et al. 2024)."""
 _SCALE = 0.2
 """Root mean square of AdamW's steps, as Liu et al. (2025) found it."""
+Direction = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, int]]
+"""A parameter and its gradient -> where it moves, and the longer side of the whole matrix."""
 
 
 def muon_groups(module: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -57,6 +60,8 @@ class Muon(torch.optim.Optimizer):
             "muon": False,
         }
         super().__init__(groups, defaults)
+        self.direction: Direction = direction
+        """How a matrix moves: where a process holds a part of it, that part of how the whole moves."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -74,9 +79,9 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        direction = orthogonal(gradient.lerp(momentum, MOMENTUM))  # Nesterov's look ahead
+        moved, longest = self.direction(parameter, gradient.lerp(momentum, MOMENTUM))  # Nesterov's look ahead
         parameter.mul_(1 - rate * decay)
-        parameter.add_(direction, alpha=-rate * _SCALE * max(parameter.shape) ** 0.5)
+        parameter.add_(moved, alpha=-rate * _SCALE * longest**0.5)
 
     def _adamw(self, parameters: list[torch.Tensor], group: dict[str, Any]) -> None:
         for parameter in parameters:
@@ -101,6 +106,11 @@ class Muon(torch.optim.Optimizer):
             amsgrad=False,
             maximize=False,
         )
+
+
+def direction(parameter: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Return where a whole matrix moves, with all singular values about one, and its longer side."""
+    return orthogonal(gradient), max(parameter.shape)
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 The processes form a mesh of two dimensions, data x tensor. Those along data hold different rows; those along tensor the
 same rows, and different parts of the layers' matrices. The optimiser works on the parts that lie in its own process, as
-plain tensors: AdamW treats every number by itself, so a part is stepped as it would be within the whole.
+plain tensors: AdamW treats every number by itself, so a part is stepped as it would be within the whole. Muon does not: the
+gradient of a matrix that is cut is put together for its step.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from noria.infer.device import place_of
 from noria.make.tokens.batches import Batch, BatchSource, Sharded
 from noria.make.training.loop.checkpoint import States, learned, weights
+from noria.make.training.loop.muon import Muon, direction
 from noria.make.training.loop.optimizer import make_optimizer, scale_and_clip
 from noria.make.training.loop.rng_state import seed_all
 from noria.make.training.settings import OptimizerSettings, ParallelSettings
@@ -82,6 +84,8 @@ class ProcessGroup(SingleProcess):
         parts = iter(self._own)
         for group in optimizer.param_groups:
             group["params"] = [next(parts) for _ in group["params"]]
+        if isinstance(optimizer, Muon):
+            optimizer.direction = self._direction
         return optimizer
 
     def shard(self, batches: BatchSource) -> BatchSource:
@@ -175,6 +179,12 @@ class ProcessGroup(SingleProcess):
             for number, state in optimizer_states.items()
         }
         super().restore(optimizer, parts)
+
+    def _direction(self, parameter: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Return this process's part of where a matrix moves by Muon, and the longer side of all of it."""
+        like = next(whole for whole, own in zip(self._whole, self._own, strict=True) if own is parameter)
+        moved, longest = direction(like, _joined(gradient, like))
+        return _part_of(moved, like), longest
 
     def _sum_gradients(self) -> None:
         """Sum gradients over the processes with other rows; what has a gradient in none of them stays without."""
