@@ -116,8 +116,8 @@ def copied_labels(train: Sequence[Row], test: Sequence[Row]) -> list[list[str]]:
 
 def by_name(train: Sequence[Row], test: Sequence[Row]) -> list[list[str]]:
     """Return for every entity the label by TF-IDF of the text and of its bare name."""
-    from noria.make.evaluate.ngram_classifier import companion_answers, fit_ngrams
     from noria.tasks.classify import Classify
+    from noria.tasks.ngram_classifier import companion_answers, fit_ngrams
 
     task = Classify(LABELS, by_mention=False)
     rows = [

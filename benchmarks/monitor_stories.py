@@ -27,8 +27,8 @@ import numpy as np
 from noria.apps.monitor.likeness import compared, facts_of, is_short
 from noria.apps.monitor.stories import Stories
 from noria.apps.monitor.surge import Mention
-from noria.make.corpus.dedup import find_duplicates, near_pairs
 from noria.text import minhash
+from noria.text.dedup import find_duplicates, near_pairs
 
 from .isa import named_here
 from .line import Line, machine

@@ -67,7 +67,7 @@ LANGUAGES = {
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_light_model_learns_what_is_said_of_each(language: str) -> None:
     """Of two names in one text: where the bare name stands beside the text nothing tells which words are about it."""
-    from noria.make.evaluate.ngram_classifier import companion_answers, fit_ngrams
+    from noria.tasks.ngram_classifier import companion_answers, fit_ngrams
 
     draw, told = random.Random(0), LANGUAGES[language]
     train, test = ([row for _ in range(count) for row in two(draw, *told)] for count in (150, 60))

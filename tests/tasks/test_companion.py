@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from noria.core.errors import FolderError
 from noria.core.folder import new_folder, read_manifest
 from noria.make.evaluate.fusion import LEAST_ROWS, fit_weights
-from noria.make.evaluate.ngram_classifier import fit_ngrams
-from noria.make.evaluate.written import tfidf
 from noria.tasks.classify import Classify
 from noria.tasks.companion import FILE, NgramCompanion, add_companion, open_task
+from noria.tasks.ngram_classifier import fit_ngrams, tfidf
 from noria.tasks.task import Features, Weights, task_for
 
 LABELS = ("bad", "fine", "good")

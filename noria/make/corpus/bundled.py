@@ -18,9 +18,9 @@ from noria.core.errors import InternalError
 from noria.core.folder import Source
 from noria.core.messages import message
 from noria.core.packages import package_file
+from noria.text.dedup import find_duplicates
 from noria.text.script import narrow
 
-from .dedup import find_duplicates
 from .documents import Document
 from .pipeline import joined
 

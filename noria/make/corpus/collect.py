@@ -27,9 +27,9 @@ from noria.core.progress import Report
 from noria.lake.read import check_lake, outboxes, read_outbox, read_sealed, sealed_files
 from noria.lake.transcript import Correction, Exchange, moved, read_exchange
 from noria.tasks.task import Row, Task, task_for
+from noria.text.dedup import find_duplicates
 from noria.text.personal_data import mask
 
-from .dedup import find_duplicates
 from .documents import write_rows
 
 TASKS = ("classify", "numeric", "tag", "answer", "translate", "summarise", "chat", "complete")

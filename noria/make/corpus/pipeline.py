@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 
 from noria.core.progress import Report
+from noria.text.dedup import SPLITS, find_duplicates, split_of
 from noria.text.labels import same_label
 from noria.text.personal_data import mask
 
 from .clean import clean
-from .dedup import SPLITS, find_duplicates, split_of
 from .documents import Document
 from .filters import Filter, reason_to_drop, standard_filters
 from .settings import CleanSettings

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from noria.tasks.classify import Classify
+from noria.tasks.ngram_classifier import companion_answers, fit_ngrams
 from noria.tasks.tag import Span
 from noria.tasks.task import Answer, Row, Task, labels_in
 
 from . import written
 from .chain_tagger import known_names
-from .ngram_classifier import companion_answers, fit_ngrams
 
 Classifier = Callable[[Sequence[str]], list[str]]
 Tagger = Callable[[str], list[Span]]

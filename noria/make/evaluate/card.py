@@ -16,12 +16,12 @@ from noria.core.messages import Message, message, term
 from noria.core.progress import Report
 from noria.tasks.companion import NgramCompanion
 from noria.tasks.measure import Measure, span_set
+from noria.tasks.ngram_classifier import companion_answers
 from noria.tasks.task import Answer, Row, Task
 
 from .baseline import baselines_of, classified
 from .intervals import interval, paired
 from .labels import LabelFigures, by_label, line, table
-from .ngram_classifier import companion_answers
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from noria.tasks.ngram_classifier import tfidf
 from noria.tasks.task import Answer, Row, Task
 from noria.text.script import WORDS, is_chinese, sentences, words
 
@@ -20,17 +20,6 @@ MOST_WORDS = 60
 """Words of a sentence that a dictionary is learned from at most."""
 ROUNDS = 5
 """Rounds of expectation and maximisation; the likelihood has all but settled by then (Brown et al. 1993)."""
-
-
-def tfidf(texts: Sequence[str]) -> Any:
-    """Return TF-IDF, not fitted yet: Chinese by runs of one to three characters, other text by words and pairs of words."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    if is_chinese(texts):
-        return TfidfVectorizer(
-            analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2 if len(texts) > 20 else 1
-        )
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
 
 
 def copied(task: Task, training: Sequence[Row], rows: Sequence[Row]) -> list[Answer]:

@@ -15,8 +15,8 @@ from noria.cli.demo.settings import Context, DemoSettings
 from noria.core.folder import verify
 from noria.core.progress import Report
 from noria.make.corpus import bundled
-from noria.make.corpus.dedup import key_of, near_pairs
 from noria.make.corpus.documents import Document
+from noria.text.dedup import key_of, near_pairs
 
 SPLITS = ("train", "valid", "test")
 

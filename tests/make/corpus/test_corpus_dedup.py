@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noria.make.corpus.dedup import find_duplicates, near_pairs
 from noria.text import minhash
+from noria.text.dedup import find_duplicates, near_pairs
 from noria.text.minhash import key_of
 
 CHINESE = "春天来了，江南的花都开了，我们在湖边走了一会儿，说起从前的事情，大家都笑了起来，后来下起小雨，便回家喝茶去了"

@@ -10,11 +10,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noria.make.corpus.dedup import key_of, near_pairs
 from noria.make.corpus.documents import Document
 from noria.make.corpus.pipeline import clean_corpus, joined, moved, splits
 from noria.make.corpus.settings import CleanSettings
 from noria.make.corpus.tally import SAMPLES, Tally
+from noria.text.dedup import key_of, near_pairs
 
 CHINESE = "春天来了，江南的花都开了，我们在湖边走了一会儿，说起从前的事情，大家都笑了起来。"
 ENGLISH = "Spring had come and every garden was in flower; we walked along the lake until it rained."

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noria.make.corpus.dedup import SPLITS, split_of
+from noria.text.dedup import SPLITS, split_of
 
 GROUPS = st.lists(st.text(max_size=4), max_size=60)
 

@@ -16,11 +16,11 @@ from noria.make.evaluate.calibration import fit_outside_penalty
 from noria.make.evaluate.chain_tagger import fit_chain
 from noria.make.evaluate.fusion import EVEN, LEAST_ROWS, fit_chain_weights, fit_weights
 from noria.make.evaluate.intervals import sums_of_draws
-from noria.make.evaluate.ngram_classifier import fit_ngrams
 from noria.make.evaluate.predict import answers, joined
 from noria.tasks.classify import Classify
 from noria.tasks.companion import ChainCompanion, NgramCompanion, read_companion
 from noria.tasks.measure import Measure
+from noria.tasks.ngram_classifier import fit_ngrams
 from noria.tasks.tag import Tag
 from noria.tasks.task import Task, Weights
 

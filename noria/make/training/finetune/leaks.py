@@ -12,8 +12,8 @@ from typing import Any
 
 from noria.core.errors import shorten
 from noria.core.progress import Report
-from noria.make.corpus.dedup import near_pairs
 from noria.tasks.task import Row, Task
+from noria.text.dedup import near_pairs
 from noria.text.minhash import key_of
 
 NEAR = 0.8

@@ -21,9 +21,9 @@ from noria.core.folder import Source, sha256_file
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import Settings, fingerprint
-from noria.make.corpus.dedup import find_duplicates, split_of
 from noria.make.training.settings import RowSettings
 from noria.tasks.task import Features, Row, Task, labels_in, read_rows
+from noria.text.dedup import find_duplicates, split_of
 from noria.text.labels import counted
 
 from .leaks import NEAR, LeakReport, find_leaks

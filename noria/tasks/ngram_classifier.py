@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from noria.tasks.companion import NgramCompanion
-from noria.tasks.ngrams import NgramModel, Unit, character_grams, word_grams
-from noria.tasks.task import Answer, Features, Row, Task, Weights, labels_in
 from noria.text.script import is_chinese
 
-from .written import tfidf
+from .companion import NgramCompanion
+from .ngrams import NgramModel, Unit, character_grams, word_grams
+from .task import Answer, Features, Row, Task, Weights, labels_in
 
 MOST_BYTES = 32_000_000
 """Of a fitted model: of more, the grams that do least are left out."""
@@ -62,6 +61,17 @@ def companion_answers(task: Task, companion: NgramCompanion, rows: Sequence[Row]
     alone = replace(task, temperature=1.0, companion=replace(companion, weights=Weights(0.0, 1.0)))
     nothing = np.zeros(companion.labels)
     return [alone.answer(Features([], [], task.as_read(row)), nothing) for row in rows]
+
+
+def tfidf(texts: Sequence[str]) -> Any:
+    """Return TF-IDF, not fitted yet: Chinese by runs of one to three characters, other text by words and pairs of words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if is_chinese(texts):
+        return TfidfVectorizer(
+            analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2 if len(texts) > 20 else 1
+        )
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
 
 
 def _numbered(grams: Any, unit: Unit) -> tuple[np.ndarray, dict[str, int], np.ndarray]:

@@ -11,8 +11,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from noria.core.progress import Report
-from noria.text import minhash
-from noria.text.minhash import key_of
+
+from . import minhash
+from .minhash import key_of
 
 
 @dataclass(frozen=True)
