@@ -16,6 +16,7 @@ from starlette.types import Lifespan
 from noria.server.http.keys import Caller
 from noria.server.http.state import State
 
+from .data_files import FILES, files_router
 from .session import COOKIE, Sessions
 from .sign_in import PREFIX, sign_in_router
 from .wheel import mark
@@ -46,6 +47,7 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
     console = Console(state, Path(root), Sessions())
     app.state.console = console
     app.include_router(sign_in_router(console.sessions, lambda secret: _admin(state, secret)))
+    app.include_router(files_router())
     app.mount(f"{PREFIX}/static", StaticFiles(directory=Path(__file__).parent / "static"))
 
     gate = state.gate
@@ -60,6 +62,7 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
         f"/_nicegui/{nicegui.__version__}/libraries/",
     ):
         gate.open(PREFIX + path)
+    gate.uploads.append(f"{PREFIX}{FILES}")
     gate.sign_in = f"{PREFIX}/login"
     gate.recognise(lambda connection: _caller(console, connection))
 

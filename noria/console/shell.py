@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 MENU: dict[str, tuple[tuple[str, str], ...]] = {
     # wing -> its pages: (key of the title, path)
     "": (("overview", "/"),),
-    "build": (("models", "/models"), ("playground", "/playground")),
+    "build": (("data", "/data"), ("models", "/models"), ("playground", "/playground")),
     "ship": (
         ("support", "/support"),
         ("inbox", "/inbox"),
@@ -46,6 +46,7 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
 COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3c"}
 ICONS = {
     "overview": "M12 3v18M3 12h18M5.6 5.6l12.8 12.8M18.4 5.6 5.6 18.4",
+    "data": "M4 6c0-4 16-4 16 0v12c0 4-16 4-16 0zM4 6c0 4 16 4 16 0M4 12c0 4 16 4 16 0",
     "models": "M4 7l8-4 8 4-8 4zM4 12l8 4 8-4M4 17l8 4 8-4",
     "playground": "M4 6h16M4 12h10M4 18h7M17 15l4 3-4 3z",
     "support": "M4 5h16v11H10l-5 4v-4H4z",

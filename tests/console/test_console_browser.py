@@ -35,6 +35,7 @@ FLAGS = [
 ]
 PAGES = (
     "overview",
+    "data",
     "models",
     "playground",
     "support",
@@ -53,6 +54,7 @@ SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 # What each page must show of the run, whatever the language: real figures, not only a frame.
 SHOWN = {
     "overview": ["0.893", "n = 1,746", "0.858", "1,930"],
+    "data": [".parquet"],
     "models": ["0.893", "multilingual-e5-small", "26,500,000", "MIT", "abababababab"],
     "playground": ["sentiment-int8"],
     "support": ["Noria"],

@@ -11,6 +11,7 @@ from noria.console.shell import Console, View, frame, problem, view_of
 from noria.core.errors import NoriaError
 
 from . import (
+    data,
     inbox,
     market,
     models,
@@ -28,6 +29,7 @@ from . import (
 
 PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "overview": ("/", overview.show),
+    "data": ("/data", data.show),
     "models": ("/models", models.show),
     "playground": ("/playground", playground.show),
     "support": ("/support", support.show),

@@ -24,6 +24,7 @@ from noria.infer.history import History
 from noria.infer.versions import Versions
 from noria.lake.outbox import Outbox
 from noria.lake.transcript import Mask
+from noria.server.data.child import end_work
 from noria.server.errors import ApiError, MethodError
 from noria.server.guard.guard import Guard
 from noria.server.meter import Meter, read_secret
@@ -166,6 +167,7 @@ def _lifespan(state: State, log: Log) -> Any:
             raise
         finally:
             state.draining = True
+            end_work()
             tasks += state.tasks
             for task in tasks:
                 task.cancel()

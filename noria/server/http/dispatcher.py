@@ -23,7 +23,7 @@ from .admission import SAFE, admit, caller_of
 from .context import CONTEXT, RequestContext
 from .cors import Cors, is_preflight
 from .idempotency import Idempotency
-from .intake import Replay, body_of_request, query_of_request, read_body
+from .intake import Replay, Upload, body_of_request, query_of_request, read_body
 from .logs import Log, where
 from .proxy import Proxies, same_origin
 from .routing import Found, Raw, Route, Table, methods_of
@@ -95,7 +95,7 @@ class Dispatcher:
     async def _answer(self, context: RequestContext, scope: Scope, receive: Receive, answer: Answer) -> None:
         headers, found = Headers(scope=scope), self._table.find(scope["path"])
         admit(context, scope, headers, found)
-        if scope["method"] not in SAFE:
+        if scope["method"] not in SAFE and not self._comes_in_pieces(found, scope):
             receive = await read_body(self._state.settings, headers, receive)
             if await self._repeated(context, scope, headers, receive, answer):
                 return
@@ -103,6 +103,13 @@ class Dispatcher:
             self._elsewhere(scope) if found is None else await self._respond(context, found, scope, headers, receive)
         )
         await respond(scope, receive, answer)
+
+    def _comes_in_pieces(self, found: Found | None, scope: Scope) -> bool:
+        """Return whether a body is handed on while it comes: a file, which no memory should hold."""
+        if found is None:
+            return bool(scope["path"].startswith(tuple(self._state.gate.uploads)))
+        route = found[0].get(scope["method"])
+        return route is not None and route.upload
 
     async def _repeated(
         self, context: RequestContext, scope: Scope, headers: Headers, body: Replay, answer: Answer
@@ -136,6 +143,8 @@ class Dispatcher:
         if route.body is not None:
             assert isinstance(receive, Replay)
             given.append(body_of_request(route.body, receive.content, headers, self._state.settings.max_rows))
+        if route.upload:
+            given.append(Upload(headers, receive, self._state.settings.timeout))
         if route.raw:
             content = receive.content if isinstance(receive, Replay) else b""
             given.append(Raw(headers, QueryParams(scope["query_string"]), content))

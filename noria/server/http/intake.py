@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -37,11 +38,39 @@ class Replay:
         return {"type": "http.request", "body": self.content, "more_body": False}
 
 
-async def read_body(settings: ServerSettings, headers: Headers, receive: Receive) -> Replay:
-    """Return a reader that gives the whole body at once, after reading it within its bound.
+class Upload:
+    """A body that comes piece by piece, of any kind and up to a bound of its own: it is never in memory whole.
+
+        async for piece in upload: stream.write(piece)
+
+    Iterating it raises ApiError: it is compressed (415), too large (413), stopped coming (408), or its client left (400).
+    """
+
+    def __init__(self, headers: Headers, receive: Receive, seconds: float) -> None:
+        self.headers = headers
+        self.most = 1 << 63
+        """Bytes that it may have; the handler says it before the first is read."""
+        self._receive, self._seconds = receive, seconds
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield its pieces as they come, each of which has its seconds."""
+        pieces = pieces_of(self.headers, self._receive, self.most)
+        while True:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise _late() from None
+            yield piece
+
+
+async def pieces_of(headers: Headers, receive: Receive, most: int) -> AsyncIterator[bytes]:
+    """Yield a body's pieces as they come.
 
     Raises:
-        ApiError: it is compressed (415), too large (413), or took too long to arrive (408).
+        ApiError: it is compressed (415), too large (413), or its client left before it was whole (400).
     """
     if (coding := headers.get("content-encoding", "identity").lower()) != "identity":
         raise ApiError(
@@ -52,22 +81,35 @@ async def read_body(settings: ServerSettings, headers: Headers, receive: Receive
             hint="send the body uncompressed",
         )
     length = headers.get("content-length", "0")
-    if not length.isascii() or not length.isdigit() or int(length[:19]) > settings.max_body:
-        raise _too_large(settings.max_body)
+    if not length.isascii() or not length.isdigit() or int(length[:19]) > most:
+        raise _too_large(most)
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ApiError(400, "the client left before its request was whole")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > most:
+            raise _too_large(most)
+        yield piece
+        if not message.get("more_body"):
+            return
+
+
+async def read_body(settings: ServerSettings, headers: Headers, receive: Receive) -> Replay:
+    """Return a reader that gives the whole body at once, after reading it within its bound.
+
+    Raises:
+        ApiError: it is compressed (415), too large (413), or took too long to arrive (408).
+    """
     content = bytearray()
     try:
         async with asyncio.timeout(settings.timeout):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ApiError(400, "the client left before its request was whole")
-                content += message.get("body", b"")
-                if len(content) > settings.max_body:
-                    raise _too_large(settings.max_body)
-                if not message.get("more_body"):
-                    break
+            async for piece in pieces_of(headers, receive, settings.max_body):
+                content += piece
     except TimeoutError:
-        raise ApiError(408, "the body took too long to arrive") from None
+        raise _late() from None
     return Replay(bytes(content), receive)
 
 
@@ -121,6 +163,10 @@ def _too_large(most: int) -> ApiError:
     return ApiError(
         413, "the body is too large", code="body_too_large", allowed=f"up to {most:,} bytes", hint="send fewer rows"
     )
+
+
+def _late() -> ApiError:
+    return ApiError(408, "the body took too long to arrive")
 
 
 def _check_kind(content_type: str) -> None:

@@ -122,6 +122,9 @@ def _operation(route: Route, names: Mapping[Any, dict[str, Any]]) -> dict[str, A
     if route.body is not None:
         content = {"application/json": {"schema": names[route.body, "validation"]}}
         operation["requestBody"] = {"required": True, "content": content}
+    if route.upload:
+        binary: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": binary}
     operation["responses"] = _responses(route, names)
     if route.role != "anyone":
         operation["security"] = [{"key": []}]
@@ -152,6 +155,8 @@ def _responses(route: Route, names: Mapping[Any, dict[str, Any]]) -> dict[str, A
     content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     if route.reply is not None:
         content = {"application/json": {"schema": names.get((route.reply, "serialization")) or _schema(route.reply)}}
+    if route.file:
+        content = {route.file: {"schema": {"type": "string", "format": "binary"}}}
     if route.stream:
         content["text/event-stream"] = _STREAM
     responses: dict[str, Any] = {"200": {"description": "Successful Response", "content": content}}

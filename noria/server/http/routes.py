@@ -14,6 +14,7 @@ from . import replies
 from .answers import answer, classify, embeddings, tag, translate
 from .bodies import Classified, Embeddings, Events, Feedback, Moderation, Questions, Texts
 from .completions import chat, completions, tokenize
+from .data import ROUTES as DATA
 from .facts import applications, document, events, feedback, figures, health, model, models, ready
 from .generations import Chat, Completion, Render
 from .keys import Role
@@ -33,6 +34,7 @@ ROUTES = (
     Route("GET", "/openapi.json", document, role="client", shown=False),
     Route("GET", "/versions/{model}", versions, reply=VersionsTold, role="admin", tag="server"),
     Route("POST", "/versions/{model}", change, body=Rollout, reply=VersionsTold, role="admin", tag="server"),
+    *DATA,
     Route("GET", "/v1/models", models, reply=replies.Models, role="client", tag="models"),
     Route("GET", "/v1/models/{model}", model, reply=replies.Model, role="client", tag="models"),
     Route("GET", "/v1/apps", applications, reply=replies.Applications, role="client", tag="models"),

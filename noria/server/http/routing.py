@@ -51,12 +51,16 @@ class Route:
     """What may stand behind the question mark."""
     raw: bool = False
     """Its handler is given the request as it came, a `Raw`, and finds out itself who sent it."""
+    upload: bool = False
+    """Its handler is given the body while it comes, an `Upload`: a file of any kind, larger than other bodies may be."""
     reply: Any = None
     """What a good answer is, as a model or a type; None: not JSON."""
     role: Role | Literal["anyone"] = "admin"
     """Whose keys open it; a client's part of the API may be less (see `Caller.may_use`), and anyone needs no key."""
     scope: str = ""
     """A scope that a client's key must name: a key to all of the API does not open it. Empty: the path decides."""
+    file: str = ""
+    """Content type of a good answer that is a file."""
     stream: bool = False
     """The answer comes in pieces where the body asks for them."""
     unready: str = ""

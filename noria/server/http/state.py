@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.core.errors import NoriaError
 from noria.core.folder import Manifest
+from noria.server.data.sets import DataSets
 from noria.server.errors import ApiError
 from noria.server.guard.guard import Guard
 from noria.server.meter import Meter
@@ -98,6 +99,8 @@ class Gate:
         """Tell who a bearer token stands for that is no key, from it and the origin of the page that shows it."""
         self.pages: list[tuple[frozenset[str], tuple[str, ...]]] = []
         """Origins, as `cors.origin_of` writes them, whose pages may call what begins with some paths, besides those of the settings."""
+        self.uploads: list[str] = []
+        """How paths of pages begin that are sent files: their bodies are handed on while they come."""
         self.sign_in: str | None = None
         """Where a browser that shows no session is sent; None answers 401 like any other client."""
 
@@ -145,6 +148,7 @@ class State:
         self.gate = Gate()
         self.guard = guard or Guard()
         self.rates = Rates(settings.lake / "server" / f"use-{settings.name}.json")
+        self.data = DataSets(settings.lake / "server" / "data")
         self.in_flight = 0
         self.started = False
         """All models answer and all applications have started."""

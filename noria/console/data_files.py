@@ -1,0 +1,63 @@
+"""Files of data sets to and from a signed-in browser: uploads streamed to the disk, versions taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from noria.core.errors import NoriaError
+from noria.server.data.kept import set_name
+from noria.server.errors import api_error
+from noria.server.http.context import CONTEXT, RequestContext
+from noria.server.http.data import file_of, received
+from noria.server.http.intake import Upload
+
+from .sign_in import PREFIX, words_of
+
+FILES = "/files"
+FILE_HEADER = "x-file-name"
+"""Header that says an upload's name, percent-encoded as in an address."""
+
+
+def files_router() -> APIRouter:
+    """Return the routes; the server's gate has let only a signed-in browser of this site's own pages in."""
+    router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+    @router.post(FILES)
+    async def take(request: Request, set: str = "", task: str = "", add: bool = False) -> Response:
+        context: RequestContext = request.scope[CONTEXT]
+        file = unquote(request.headers.get(FILE_HEADER, ""))[-512:] or "upload"
+        name = set.strip() or _free(context, set_name(file))
+        body = Upload(request.headers, request.receive, context.timeout)
+
+        async def answer() -> Response:
+            read = await received(context, body, file, name, task=task, add=add)
+            return JSONResponse({"set": name, "taken": read["taken"]})
+
+        return await _answered(request, answer)
+
+    @router.get(FILES + "/{set}")
+    async def give(request: Request, set: str, version: str = "", part: str = "") -> Response:
+        context: RequestContext = request.scope[CONTEXT]
+        return await _answered(request, lambda: file_of(context, set, version, part))
+
+    return router
+
+
+async def _answered(request: Request, answer: Callable[[], Awaitable[Response]]) -> Response:
+    """Return an answer, or what went wrong in the reader's language."""
+    try:
+        return await answer()
+    except NoriaError as error:
+        return JSONResponse({"error": error.text(words_of(request).language)}, api_error(error).status)
+
+
+def _free(context: RequestContext, name: str) -> str:
+    """Return a name that no set has, told from others by a number."""
+    taken = {one.name for one in context.state.data.list()}
+    return next(
+        one for number in range(1, len(taken) + 2) if (one := f"{name}-{number}" if number > 1 else name) not in taken
+    )

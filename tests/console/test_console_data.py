@@ -1,0 +1,147 @@
+"""Data in a real browser: a file is dropped, read, labelled by keys, checked and taken away; a desk and a phone, both languages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from noria.console.mount import mount
+from tests.console.test_console_browser import browser, opened, pytestmark
+from tests.console.test_console_inbox import check
+from tests.server.data_work import inside
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from noria.server.http.run import Running
+    from tests.console.test_console_browser import Watched
+
+__all__ = ["browser", "inside", "pytestmark"]
+
+ROWS = {
+    "zh": (
+        "内容,意图,来源",
+        "怎么退货,退货,电话",
+        "想换一个颜色,换货,网页",
+        "快递到哪了,,网页",
+        "发票什么时候开,,电话",
+        ",退货,电话",
+        "怎么退货！,退货,网页",
+    ),
+    "en": (
+        "Message,Intent,Source",
+        "How do I return it?,return,phone",
+        "Another colour please,exchange,web",
+        "Where is it?,,web",
+        "<b>When</b> is it here?,,phone",
+        ",return,phone",
+        "How do I return it,return,web",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    from noria.server.http.run import serving
+    from noria.server.http.settings import ServerSettings
+
+    root = tmp_path_factory.mktemp("data")
+    settings = ServerSettings(port=0, lake=root / "lake", threads=1)
+    with serving(settings, [], [], prepare=lambda app: mount(app, app.state.noria, root)) as running:
+        yield running
+
+
+def tab(page: Page, name: str) -> None:
+    page.locator(f"[data-tab={name}]").click()
+    page.locator(f"[data-tab={name}].here").wait_for()
+
+
+@pytest.mark.parametrize(("size", "language"), [("desk", "en"), ("phone", "zh")])
+def test_from_a_file_to_rows_that_training_takes(
+    site: Running, browser: Browser, size: str, language: str, tmp_path: Path, inside: None
+) -> None:
+    watched: Watched = opened(site, browser, size, "zh-CN" if language == "zh" else "en-US")
+    page = watched.page
+    page.emulate_media(color_scheme="dark" if size == "phone" else "light")
+    page.goto(f"{site.url}/console/data")
+    watched.settle("data")
+    drop = page.locator("[data-upload] input[type=file]")
+    drop.set_input_files({"name": "run\u202evsc.exe", "mimeType": "text/csv", "buffer": b"\x7fELF" + bytes(99)})
+    refused = page.locator("[data-told] [role=alert]")
+    refused.wait_for()
+    assert "runvsc.exe" in refused.inner_text()
+    watched.faults[:] = [
+        fault for fault in watched.faults if "400" not in fault
+    ]  # the browser's own word for a refusal
+    page.reload()
+    watched.settle("data")
+    file = {"name": f"客服 {language}.csv", "mimeType": "text/csv", "buffer": "\n".join(ROWS[language]).encode()}
+    drop.set_input_files(file)
+    page.wait_for_url(re.compile(r"/data\?set="))
+    watched.settle("data")
+    assert page.locator("[data-taken]").inner_text() == "5"
+    assert page.locator("[data-refused]").inner_text() == "1"
+    check(watched, language)
+
+    tab(page, "label")
+    page.locator("[data-one] .data-text").wait_for()
+    assert page.locator("[data-one] b").count() == 0  # shown as it was typed
+    texts = [line.split(",")[0] for line in ROWS[language][3:5]]
+    shown = page.locator("[data-one] .data-text")
+    assert shown.inner_text() == texts[0]
+    page.keyboard.press("1")
+    page.wait_for_function("text => document.querySelector('[data-one] .data-text').innerText === text", arg=texts[1])
+    page.keyboard.press("u")
+    page.wait_for_function("text => document.querySelector('[data-one] .data-text').innerText === text", arg=texts[0])
+    page.keyboard.press("1")
+    page.wait_for_function("text => document.querySelector('[data-one] .data-text').innerText === text", arg=texts[1])
+    page.locator("[data-new]").fill("新标签" if language == "zh" else "other")
+    page.locator("[data-new]").press("Enter")
+    page.locator("[data-done]").wait_for()
+    check(watched, language)
+    page.locator("[data-deed=keep]").click()
+    page.wait_for_function("/[0-9a-f]{12}/.test(document.querySelector('[data-told]').innerText)")
+    (name,) = [one.name for one in site.state.data.list() if language in one.name]
+    assert site.state.data.get(name).current.labelled == 5
+
+    tab(page, "check")
+    page.locator("[data-look]").click()
+    page.locator("[data-reason=again]").wait_for()
+    assert page.locator("[data-reason=again]").inner_text() == "1"
+    check(watched, language)
+    page.locator("[data-deed=see_repeats]").click()
+    page.locator("[data-rows] .data-row").nth(1).wait_for()
+    page.locator("[data-tab=check]").click()
+    page.locator("[data-deed=remove_repeats]").click()
+    page.locator("[data-version]").nth(2).wait_for()
+    check(watched, language)
+
+    tab(page, "columns")
+    assert page.locator("[data-column]").count() == 3
+    page.locator("[data-column] input[maxlength='100']").nth(2).fill("channel")
+    check(watched, language)
+    page.locator("button[data-columns]").click()
+    page.locator("[data-taken]").wait_for()
+    tab(page, "rows")
+    page.locator("[data-search]").fill("channel" if language == "en" else "颜色")
+    page.locator("[data-rows]").wait_for()
+    page.wait_for_function("document.querySelectorAll('[data-rows] .data-row').length < 4")
+    check(watched, language)
+
+    tab(page, "versions")
+    page.locator("[data-split]").click()
+    page.locator("[data-download=train]").wait_for()
+    with page.expect_download() as taken:
+        page.locator("[data-download='']").click()
+    rows = [json.loads(line) for line in Path(taken.value.path()).read_text(encoding="utf-8").splitlines()]
+    assert [len(rows), {*rows[0]} >= {"id", "text", "label", "channel"}] == [4, True]
+    check(watched, language)
+    page.locator("[data-deed=back]").first.click()
+    page.locator("[data-version]").nth(4).wait_for()
+    check(watched, language)
+    page.context.close()
