@@ -89,7 +89,7 @@ def timed(folder: Path, recipe: str, minutes: float, *, busy: bool) -> float | N
             command += ["classify", "--base", str(folder / "base"), "--minutes", str(minutes)]
             command += [part for name in ("train", "test") for part in (f"--{name}", str(folder / f"{name}.jsonl"))]
         else:
-            command += [str(folder / "corpus"), "--seconds", str(60 * minutes)]
+            command += [str(folder / "corpus"), "--minutes", str(minutes)]
         with burning(30 * minutes if busy else 0):
             start = time.perf_counter()
             command += ["--out", f"{out}/model"]

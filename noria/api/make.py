@@ -122,8 +122,8 @@ def pretrain(
     The number of steps is fixed when it starts; a killed run resumes where it was. Test documents are only judged, beside
     a baseline on the same text; figures are bits per byte or nats per token, as their unit says.
 
-        noria.pretrain("corpus", out="model", seconds=600, model={"parameters": 20_000_000})
-        noria.pretrain("corpus", out="mine", seconds=3600, model={"base": "Qwen2.5-0.5B"}, keep="general.txt")
+        noria.pretrain("corpus", out="model", minutes=10, model={"parameters": 20_000_000})
+        noria.pretrain("corpus", out="mine", minutes=60, model={"base": "Qwen2.5-0.5B"}, keep="general.txt")
 
     Args:
         corpus: folder with train.jsonl, valid.jsonl and test.jsonl of documents {text}, or with folders of such files.

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 import noria
 from noria.make.compress.settings import CompressSettings
 from noria.make.corpus.settings import CleanSettings
 from noria.make.training.settings import PretrainSettings, ReadSettings
 
-from . import tune
-from .files import SettingsFile, report_for, settings_given, with_columns
+from . import dry, tune
+from .files import SettingsFile, settings_given, with_columns
+from .manners import Commands, DryRun, report
 
-app = App(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
+app = Commands(name="build", help="Raw text -> corpus -> tokens -> model -> evaluated -> compressed.")
 
 
 @app.command
@@ -25,8 +26,7 @@ def clean(
     licence: str = "",
     file: SettingsFile = None,
     settings: Annotated[CleanSettings, Parameter(name="*")] = CleanSettings(),
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+) -> object:
     """Clean files and folders into a corpus: repaired, masked, without duplicates, split so that nothing leaks.
 
     Reads JSON Lines, tables, Parquet, text, Markdown, HTML, Word and PDF, packed
@@ -51,11 +51,8 @@ def clean(
         Licence of the sources, kept in the lineage.
     file
         A TOML file whose section [clean] holds settings; flags stand above it.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.clean(*sources, out=out, licence=licence, settings=settings_given(file, settings), progress=report_for(json))
-    return 0
+    return noria.clean(*sources, out=out, licence=licence, settings=settings_given(file, settings), progress=report())
 
 
 @app.command
@@ -64,9 +61,8 @@ def collect(
     *,
     task: str,
     out: Path,
-    model: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+    model: Annotated[str | None, Parameter(name="--model-name")] = None,
+) -> object:
     """Make training rows of what users said of answers: of those who consented, masked, each with where it came from.
 
     Right: the answer is the truth. Wrong, with a better answer told: that is.
@@ -76,7 +72,7 @@ def collect(
     Examples::
 
         noria build collect runs/lake --task classify --out rows
-        noria build collect runs/lake --task chat --model desk --out rows
+        noria build collect runs/lake --task chat --model-name desk --out rows
         noria build finetune classify --base base --train rows/rows.jsonl --out model
 
     Parameters
@@ -88,12 +84,9 @@ def collect(
     out
         The folder to write.
     model
-        Take only what this model answered; needed where several of the task did.
-    json
-        Write plan and ledger as JSON lines, for programs.
+        Name of the model, as it is served: take only what it answered; needed where several of the task did.
     """
-    noria.collect(lake, task=task, out=out, model=model, progress=report_for(json))
-    return 0
+    return noria.collect(lake, task=task, out=out, model=model, progress=report())
 
 
 @app.command
@@ -104,8 +97,8 @@ def pretrain(
     keep: Path | None = None,
     file: SettingsFile = None,
     settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+    dry_run: DryRun = False,
+) -> object:
     """Train a language model on a corpus, from nothing or from a base, within a time budget.
 
     The objective says what it learns: causal, the next token (Llama, or an
@@ -118,11 +111,11 @@ def pretrain(
     Examples::
 
         noria build pretrain corpus --out model
-        noria build pretrain corpus --out model --tokenizer tokenizer --seconds 3600 --parameters 20_000_000
+        noria build pretrain corpus --out model --tokenizer tokenizer --minutes 60 --parameters 20_000_000
         noria build pretrain runs/demo/corpus --out model --sets news --context 128
         noria build pretrain corpus --out encoder --objective words
         noria build pretrain corpus --out e5-ours --objective masked --base base
-        noria build pretrain corpus --out mine --base Qwen2.5-0.5B --keep general.txt --seconds 3600
+        noria build pretrain corpus --out mine --base Qwen2.5-0.5B --keep general.txt --minutes 60
         noria build pretrain corpus --out small --model.architecture lstm
 
     Parameters
@@ -135,21 +128,21 @@ def pretrain(
         Of a base that goes on, text that must not be forgotten: judged before and after, never learned from.
     file
         A TOML file whose section [pretrain] holds settings; flags stand above it.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.pretrain(corpus, out=out, keep=keep, settings=settings_given(file, settings), progress=report_for(json))
-    return 0
+    if dry_run:
+        whole = {"corpus": corpus, "tokenizer": settings.tokenizer, "keep": keep}
+        return dry.show(dry.Plan({}, whole, out, dry.minutes_of(settings, file, "pretrain")))
+    return noria.pretrain(corpus, out=out, keep=keep, settings=settings_given(file, settings), progress=report())
 
 
 @app.command
 def base(
     name: str,
+    /,
     *,
     out: Path,
     trim_to: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+) -> object:
     """Write a pretrained model that arrived with Noria's packages, whole or cut down to your texts.
 
     e5-small knows a hundred languages, Chinese and English among them; most of
@@ -171,11 +164,8 @@ def base(
         The model folder to write.
     trim_to
         Rows or documents whose words stay in the vocabulary; may be repeated.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.base(name, out=out, trim_to=trim_to, progress=report_for(json))
-    return 0
+    return noria.base(name, out=out, trim_to=trim_to, progress=report())
 
 
 app.command(tune.app)
@@ -194,8 +184,7 @@ def evaluate(
     text_column: str | None = None,
     label_column: str | None = None,
     reading: Annotated[ReadSettings, Parameter(name="*")] = ReadSettings(),
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+) -> object:
     """Judge a fine-tuned model on held-out rows: every figure with its interval, and the baseline beside it.
 
     Columns that were named in training are remembered in the model's folder.
@@ -222,12 +211,9 @@ def evaluate(
         Column that holds the text; the same as --columns.text.
     label_column
         Column that holds the label; the same as --columns.label.
-    json
-        Write plan and figures as JSON lines, for programs.
     """
     reading = with_columns(reading, text_column, label_column)
-    noria.evaluate(model, rows, train=train, out=out, device=device, settings=reading, progress=report_for(json))
-    return 0
+    return noria.evaluate(model, rows, train=train, out=out, device=device, settings=reading, progress=report())
 
 
 @app.command
@@ -237,8 +223,7 @@ def tokenizer(
     out: Path,
     vocab_size: int = 16_000,
     kind: Literal["bpe", "unigram"] = "bpe",
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+) -> object:
     """Train a tokenizer on a corpus, bounded in time and memory on Chinese as on English.
 
     Any text comes back as it was, in composed form (Unicode NFC). Tells
@@ -262,11 +247,8 @@ def tokenizer(
         Tokens wanted, 512 to 1,000,000; a small corpus gives fewer.
     kind
         bpe, byte-level byte-pair encoding; or unigram, pieces with probabilities.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.tokenizer(corpus, out=out, vocab_size=vocab_size, kind=kind, progress=report_for(json))
-    return 0
+    return noria.tokenizer(corpus, out=out, vocab_size=vocab_size, kind=kind, progress=report())
 
 
 @app.command
@@ -281,8 +263,8 @@ def compress(
     file: SettingsFile = None,
     reading: Annotated[ReadSettings, Parameter(name="*")] = ReadSettings(),
     settings: Annotated[CompressSettings, Parameter(name="*")] = CompressSettings(),
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+    dry_run: DryRun = False,
+) -> object:
     """Quantise a model to 8 bits, and write it only if it earns its certificate.
 
     Answers are compared with the trained model's on held-out rows; speed is
@@ -314,11 +296,8 @@ def compress(
         Column that holds the label; the same as --columns.label.
     file
         A TOML file whose section [compress] holds settings; flags stand above it.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
+    if dry_run:
+        return dry.show(dry.Plan({"rows": rows}, {"model": model, "calibration": calibration}, out))
     settings_told = settings_given(file, with_columns(reading, text_column, label_column), settings)
-    noria.compress(
-        model, rows=rows, out=out, calibration=calibration, settings=settings_told, progress=report_for(json)
-    )
-    return 0
+    return noria.compress(model, rows=rows, out=out, calibration=calibration, settings=settings_told, progress=report())

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from typing import TYPE_CHECKING
 
 import noria
 from noria.core.messages import for_terminal
 
-app = App(name="doctor")
+from .manners import Commands, printed
+
+if TYPE_CHECKING:
+    from noria.api.doctor import Finding
+
+app = Commands(name="doctor")
 MARKS = {"fine": "✓", "slow": "~", "absent": "-", "wrong": "✗"}
 
 
 @app.default
 def doctor(
     folder: Path = Path(),
+    /,
     *,
     port: int = 8400,
-    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Look at this machine: processor, memory, disk, packages, data, port; say what would be slow here and why.
 
@@ -39,21 +42,16 @@ def doctor(
         Where results and the lake would lie.
     port
         That a server would listen on.
-    json
-        A JSON line for each thing that was looked at, for programs.
     """
     found = noria.doctor(folder, port)
     for one in found:
-        if json:
-            record = {
-                "area": one.area,
-                "state": one.state,
-                "summary": str(one.summary),
-                "advice": one.advice and str(one.advice),
-            }
-            print(jsonlib.dumps(record, ensure_ascii=False))
-            continue
-        print(f"{MARKS[one.state]} {for_terminal(one.summary)}")
-        if one.advice:
-            print(f"    {for_terminal(one.advice)}")
+        advice = one.advice and str(one.advice)
+        record = {"area": one.area, "state": one.state, "summary": str(one.summary), "advice": advice}
+        printed(record, partial(_print, one))
     return 2 if any(one.state == "wrong" for one in found) else 0
+
+
+def _print(one: Finding) -> None:
+    print(f"{MARKS[one.state]} {for_terminal(one.summary)}")
+    if one.advice:
+        print(f"    {for_terminal(one.advice)}")

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json as json_module
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from noria.core.errors import InputError
 from noria.core.messages import for_terminal, message
 from noria.server.http.settings import ServerSettings
 
+from .manners import Commands, DryRun, print_message, printed
+
 if TYPE_CHECKING:
     from noria.lake.erase import Receipt
 
-app = App(
+app = Commands(
     name="events",
     help="""What a server's users did: sealed, reconciled, kept as long as it may be, removed on request.
 
@@ -31,7 +32,6 @@ app = App(
     """,
 )
 Lake = Annotated[Path, Parameter(help="The server's lake.")]
-Json = Annotated[bool, Parameter(negative="", help="Print JSON, for programs.")]
 _LAKE = ServerSettings().lake
 
 
@@ -54,11 +54,11 @@ def seal(*, lake: Lake = _LAKE, today: Annotated[bool, Parameter(negative="")] =
     from noria.lake.seal import seal_all
 
     files = seal_all(check_lake(lake), everything() if today else datetime.now(UTC))
-    print(for_terminal(message("lines.files_sealed", files=files)))
+    print_message(message("lines.files_sealed", files=files))
 
 
 @app.command
-def reconcile(*, lake: Lake = _LAKE, told: Path | None = None, json: Json = False) -> int:
+def reconcile(*, lake: Lake = _LAKE, told: Path | None = None) -> int:
     """Check that every event acknowledged lies in an outbox or in the lake, or was removed on purpose; else exit with 3.
 
     Examples::
@@ -79,7 +79,7 @@ def reconcile(*, lake: Lake = _LAKE, told: Path | None = None, json: Json = Fals
         raise InputError(message("commands.such_file"), found=str(told), allowed=message("commands.text_file"))
     ids = decoded(told.read_bytes(), told).split() if told else ()
     reconciled = reconcile_lake(check_lake(lake), ids)
-    print(json_module.dumps(reconciled.as_dict()) if json else reconciled.text())
+    printed(reconciled.as_dict(), lambda: print(reconciled.text()))
     return 0 if reconciled.exact else 3
 
 
@@ -89,13 +89,14 @@ def keep(
     days: Annotated[int | None, Parameter(negative="")] = None,
     text_days: Annotated[int | None, Parameter(negative="")] = None,
     lake: Lake = _LAKE,
-    json: Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Remove events older than so many days, and what was said in them sooner; write a receipt.
 
     Examples::
 
         noria ship events keep --days 400 --text-days 90 --lake runs/lake
+        noria ship events keep --days 400 --dry-run              how many that would be
 
     Parameters
     ----------
@@ -105,13 +106,14 @@ def keep(
         Whole UTC days that texts of users who consented are kept.
     """
     from noria.lake.erase import keep_days
+    from noria.lake.preview import would_keep
 
     for name, value in (("--days", days), ("--text-days", text_days)):
         if value is not None and value < 0:
             raise InputError(message("commands.allowed", name=name), found=value, allowed=message("commands.more"))
     if days is None and text_days is None:
         raise InputError(message("commands.nothing_remove"), allowed=message("commands.days_text"))
-    _print_receipt(keep_days(lake, days=days, text_days=text_days), json)
+    _print_receipt((would_keep if dry_run else keep_days)(lake, days=days, text_days=text_days))
 
 
 @app.command
@@ -121,7 +123,7 @@ def erase(
     lake: Lake = _LAKE,
     pseudonym: Annotated[bool, Parameter(negative="")] = False,
     inbox: Path | None = None,
-    json: Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Remove all events of one user, those of others about them, conversations, and texts that a watch kept; write a receipt.
 
@@ -131,6 +133,7 @@ def erase(
 
         noria ship events erase 小王 --lake runs/lake
         noria ship events erase 5f0c2a91b7d3e644 --pseudonym
+        noria ship events erase 小王 --dry-run                      how much that would be; nothing is removed
         noria ship events erase 小王 --inbox sources.inbox       an author whose texts noria ship watch read
 
     Parameters
@@ -145,6 +148,7 @@ def erase(
     from noria.apps.monitor.sources.inbox import forget_author
     from noria.lake.erase import erase_user
     from noria.lake.event import pseudonym as pseudonym_of
+    from noria.lake.preview import would_erase
     from noria.lake.read import check_lake
     from noria.server.meter import read_secret
 
@@ -158,15 +162,17 @@ def erase(
                 found=str(folder / "secret"),
                 hint=message("commands.name_pseudonym"),
             )
+    erase = would_erase if dry_run else erase_user
     if pseudonym:
-        _print_receipt(erase_user(lake, user), json)
+        _print_receipt(erase(lake, user))
         return
     names = [user]
     if inbox:
         names.append(pseudonym_of(user, read_secret(inbox)))
-        forget_author(inbox, names[-1])
+        if not dry_run:
+            forget_author(inbox, names[-1])
     for name in names:
-        _print_receipt(erase_user(lake, pseudonym_of(name, read_secret(lake / "server"))), json)
+        _print_receipt(erase(lake, pseudonym_of(name, read_secret(lake / "server"))))
 
 
 @app.command
@@ -181,8 +187,8 @@ def migrate(*, lake: Lake = _LAKE) -> None:
     from noria.lake.event import SCHEMA
 
     files = migrate_lake(lake)
-    print(for_terminal(message("lines.sealed_files", files=files, schema=SCHEMA)))
+    print_message(message("lines.sealed_files", files=files, schema=SCHEMA))
 
 
-def _print_receipt(receipt: Receipt, json: bool) -> None:
-    print(json_module.dumps(asdict(receipt), ensure_ascii=False) if json else receipt.text())
+def _print_receipt(receipt: Receipt) -> None:
+    printed(asdict(receipt), lambda: print(for_terminal(receipt.text())))

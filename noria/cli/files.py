@@ -1,4 +1,4 @@
-"""What flags say, as the API takes it: settings above those of a TOML file, columns from two short flags, what neither says, and where words go."""
+"""What flags say, as the API takes it: settings above those of a TOML file, columns from two short flags, and what neither says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from cyclopts import Parameter
 
 from noria.core.errors import SettingError
 from noria.core.messages import message
-from noria.core.progress import Report
 from noria.core.settings import Settings
 from noria.make.training.settings import ReadSettings
 
@@ -29,11 +28,6 @@ def with_columns(reading: Reading, text: str | None, label: str | None) -> Readi
     if not named:
         return reading
     return reading.make(**{**reading.model_dump(exclude_unset=True), "columns": {**reading.columns, **named}})
-
-
-def report_for(json: bool) -> Report:
-    """Return where a command says what it does: bars for people, JSON lines for programs."""
-    return Report.for_terminal(as_json=json)
 
 
 def needed(name: str, value: Given | None) -> Given:

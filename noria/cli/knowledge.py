@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -12,6 +13,10 @@ from noria.apps.support.knowledge import LEAST
 from noria.core.messages import Message, for_terminal, message
 
 from .files import SettingsFile, needed
+from .manners import print_made, printed, report
+
+if TYPE_CHECKING:
+    from noria.apps.support.knowledge.quotes import Quote
 
 
 def index(
@@ -21,7 +26,6 @@ def index(
     link: str = "",
     file: SettingsFile = None,
     watch: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Make a knowledge base of what a team has: documents, questions and answers, past dialogues, rules.
 
@@ -49,33 +53,31 @@ def index(
         A desk's file of settings, as `noria new desk --app support` makes one; flags stand above it.
     watch
         Stay, and make the base anew each time that a source changes.
-    json
-        Write progress and results as JSON lines, for programs.
     """
     from noria.apps.support.knowledge.building import Built, build
     from noria.apps.support.knowledge.building import watch as watched
     from noria.apps.support.knowledge.encoding import passage_embedder
-    from noria.core.progress import Report
 
     told = DeskSettings.given(file, sources=sources, kb=out, model=model, link=link)
     known, base = told.sources, needed("--out", told.kb)
-    report = Report.for_terminal(as_json=json)
+    shown = report()
     with passage_embedder(told.model) as embedder:
 
         def make() -> Built:
-            built = build(known, base, embedder=embedder, link=told.link, report=report)
-            report.closing(for_terminal(_line(built, base)), passages=built.passages, **built.kinds)
+            built = build(known, base, embedder=embedder, link=told.link, report=shown)
+            shown.closing(for_terminal(_line(built, base)), passages=built.passages, **built.kinds)
             if not built.kinds:
-                report.note(for_terminal(message("knowledge.empty")))
+                shown.note(for_terminal(message("knowledge.empty")))
             elif embedder is None:
-                report.note(for_terminal(message("knowledge.words_alone")))
+                shown.note(for_terminal(message("knowledge.words_alone")))
             elif built.embedded:
-                report.note(for_terminal(message("knowledge.embedded", count=built.embedded)))
+                shown.note(for_terminal(message("knowledge.embedded", count=built.embedded)))
+            print_made({"result": "knowledge", "path": base, "passages": built.passages, **built.kinds}, base)
             return built
 
         make()
         if watch:
-            report.note(for_terminal(message("knowledge.watching", sources=len(known))))
+            shown.note(for_terminal(message("knowledge.watching", sources=len(known))))
             for _ in watched(known, make):
                 pass
 
@@ -85,7 +87,6 @@ def quote(
     kb: Path,
     model: Path | None = None,
     least: float = LEAST,
-    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Quote what the documents of a knowledge base say to a question, with where it stands; or that it is not known.
 
@@ -104,11 +105,8 @@ def quote(
         Folder of the model that embedded it; without it words alone decide.
     least
         Probability below which it is not known.
-    json
-        Write each quote as a JSON line, for programs.
     """
     from dataclasses import asdict
-    from json import dumps
 
     from noria.apps.support.knowledge.base import Knowledge
     from noria.apps.support.knowledge.encoding import passage_embedder
@@ -119,16 +117,17 @@ def quote(
             vector = base.vector_by(embedder.probe, question) if embedder else None
             found = base.find(question, vector)
             known = found if found is not None and found.probability >= least else None
-            if json:
-                told = {"question": question, "quote": None if known is None else asdict(known)}
-                print(dumps(told, ensure_ascii=False))
-                continue
-            for one in () if known is None else (known, *known.conflicting):
-                place = " > ".join(part for part in (one.source, one.section) if part)
-                page = message("knowledge.page", page=one.page) if one.page else ""
-                print(f"({one.probability:.2f}) {one.text}\n    {place} {page} {one.link}".rstrip())
-            if known is None:
-                print(for_terminal(message("knowledge.not_known")))
+            facts = {"question": question, "quote": None if known is None else asdict(known)}
+            printed(facts, partial(_print_quote, known))
+
+
+def _print_quote(known: Quote | None) -> None:
+    for one in () if known is None else (known, *known.conflicting):
+        place = " > ".join(part for part in (one.source, one.section) if part)
+        page = message("knowledge.page", page=one.page) if one.page else ""
+        print(f"({one.probability:.2f}) {one.text}\n    {place} {page} {one.link}".rstrip())
+    if known is None:
+        print(for_terminal(message("knowledge.not_known")))
 
 
 def _line(built: object, out: Path) -> Message:

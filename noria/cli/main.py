@@ -8,22 +8,25 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass
 from types import FrameType
 from typing import Literal, NoReturn
 
-from cyclopts import App, CycloptsError, ValidationError
+from cyclopts import CycloptsError, ValidationError
 
 from noria import __version__
 from noria.core.errors import Interrupted, NoriaError, SettingError, from_system
-from noria.core.messages import environment_language, message
+from noria.core.messages import environment_language, for_terminal, message
 from noria.core.settings import limit
 
-from .quick import arguments_assembled_once, document_fields_from_docstrings
+from .manners import Commands, print_json, printed
+from .quick import arguments_assembled_once, document_fields_from_docstrings, plain_help
+from .spelling import as_spelled_now
 
 document_fields_from_docstrings()
 
-app = App(
+app = Commands(
     name="noria",
     version=__version__,
     help="""Build a large model from your own text, ship it as products, and grow on what the users do.
@@ -95,29 +98,34 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
         noria completion zsh > ~/.zfunc/_noria
         noria completion fish > ~/.config/fish/completions/noria.fish
     """
-    print(app.generate_completion(shell=shell))
+    script = app.generate_completion(shell=shell)
+    printed({"shell": shell, "script": script}, lambda: print(script))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 our fault, 2 yours to mend, 3 refused, 130 interrupted."""
+    """Run one command and return its exit code; docs/command-line.md says what each means."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    arguments = _each_value([argument for argument in arguments if argument != "--debug"])
-    signal.signal(signal.SIGTERM, _interrupt)
+    arguments = _each_value(as_spelled_now([argument for argument in arguments if argument != "--debug"]))
+    errors = Errors(debug, "--json" in arguments)
+    helped = bool({"--help", "-h"} & set(arguments)) or not arguments
+    if helped and not sys.stdout.isatty():
+        plain_help(app)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        with arguments_assembled_once() if {"--help", "-h"} & set(arguments) else nullcontext():
+        with arguments_assembled_once() if helped else nullcontext():
             result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except KeyboardInterrupt:
-        return _print_error(Interrupted("interrupted", hint="the same command goes on from here"), debug)
+    except KeyboardInterrupt as error:
+        stopped = Interrupted("interrupted", hint="the same command goes on from here")
+        stopped.exit_code = TERMINATED if isinstance(error, _Terminated) else stopped.exit_code
+        return errors.print(stopped)
     except CycloptsError as error:
-        return _print_error(_usage_error(error), debug)
-    except NoriaError as error:
-        return _print_error(error, debug)
+        return errors.print(_usage_error(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _print_error(from_system(error) or error, debug)
+        return errors.print(error if isinstance(error, NoriaError) else from_system(error) or error)
     return result if isinstance(result, int) else 0
 
 
@@ -156,8 +164,16 @@ def run() -> NoReturn:
     sys.exit(code)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of what SIGTERM ended, as a shell has it; of Ctrl-C it is 130."""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 def _usage_error(error: CycloptsError) -> NoriaError:
@@ -194,18 +210,39 @@ def _usage_message(text: str) -> str:
     return text
 
 
-def _print_error(error: BaseException, debug: bool) -> int:
-    if debug:
-        import traceback
+@dataclass(frozen=True)
+class Errors:
+    """How errors are shown: for people on a line, for programs as a JSON line; with a traceback to find a fault of ours."""
 
-        traceback.print_exception(error)
-    if isinstance(error, NoriaError):
-        print(f"noria: {error.text(environment_language())}", file=sys.stderr)
-        return error.exit_code
-    print(
-        f"noria: internal error: {type(error).__name__}: {error}; run again with --debug and report it", file=sys.stderr
-    )
-    return 1
+    debug: bool
+    json: bool
+
+    def print(self, error: BaseException) -> int:
+        """Show an error on stderr, and return its exit code."""
+        if self.debug:
+            import traceback
+
+            traceback.print_exception(error)
+        words = f"internal error: {type(error).__name__}: {error}; run again with --debug and report it"
+        line = error.text(environment_language()) if isinstance(error, NoriaError) else words
+        code = error.exit_code if isinstance(error, NoriaError) else 1
+        if self.json:
+            record = {"event": "error", "kind": type(error).__name__, "exit_code": code, "line": line}
+            with redirect_stdout(sys.stderr):
+                print_json(record | _parts(error))
+        else:
+            print(f"noria: {line}", file=sys.stderr)
+        return code
+
+
+def _parts(error: BaseException) -> dict[str, object]:
+    """Return what an error says was found, what is allowed and what to do, as far as it says so."""
+    parts = {name: getattr(error, name, None) for name in ("found", "allowed", "hint")}
+    return {
+        name: for_terminal(value) if isinstance(value, str) else str(value)
+        for name, value in parts.items()
+        if value is not None
+    }
 
 
 if __name__ == "__main__":

@@ -7,20 +7,22 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from noria.core.errors import InputError, plain_errors, unknown
-from noria.core.messages import environment_language, for_terminal, message
+from noria.core.messages import environment_language, message
+
+from .manners import Commands, print_message
 
 APPLICATIONS = Path(__file__).resolve().parents[1] / "apps"
 STARTER = "starter"
 """Folder of an application that holds, by language, the files of a new folder. What has one can be begun."""
 
-app = App(name="new")
+app = Commands(name="new")
 
 
 @app.default
-def new(folder: Path, *, application: Annotated[str, Parameter(name="--app")]) -> None:
+def new(folder: Path, /, *, application: Annotated[str, Parameter(name="--app")]) -> None:
     """Make a folder to begin with: settings, small examples in your language, and a README.md that says what to do.
 
     A folder that holds anything is left as it is.
@@ -42,7 +44,7 @@ def new(folder: Path, *, application: Annotated[str, Parameter(name="--app")]) -
     if application not in known:
         raise unknown("application", application, known)
     begin(APPLICATIONS / application / STARTER / environment_language(), folder)
-    print(for_terminal(message("lines.began", folder=folder, page=folder / "README.md")))
+    print_message(message("lines.began", folder=folder, page=folder / "README.md"))
 
 
 def begin(starter: Path, folder: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import docstring_parser
 from cyclopts import App, ArgumentCollection, Parameter
 from docstring_parser import Docstring, DocstringStyle
 
 from noria.core.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
 
 _parse = docstring_parser.parse_from_object
 # Looking for plugins of pydantic reads the metadata of every installed package.
@@ -31,6 +36,41 @@ def _of_functions(obj: Any, style: DocstringStyle = DocstringStyle.AUTO) -> Docs
     if isinstance(obj, type) and (issubclass(obj, Settings) or obj in Settings.__mro__):
         return Docstring()
     return _parse(obj, style)
+
+
+def plain_help(app: App) -> None:
+    """Let help be text without boxes, as wide as its reader: examples stay on lines of their own, all else is wrapped."""
+    from cyclopts.help.formatters import PlainFormatter
+
+    class Plain(PlainFormatter):
+        def _print_plain(self, console: Console, text: str) -> None:
+            for line in text.splitlines():
+                begin = line[: len(line) - len(line.lstrip())]
+                example = len(begin) >= EXAMPLE
+                wrapped = (
+                    [line] if example else textwrap.wrap(line, console.width, subsequent_indent=begin + self.indent)
+                )
+                console.print("\n".join(wrapped), highlight=False, markup=False, soft_wrap=True)
+
+        def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
+            wide = type(console)(width=WIDEST, file=io.StringIO())
+            with wide.capture() as capture:
+                wide.print(description, highlight=False, markup=False)
+            lines = [line.rstrip() for line in capture.get().splitlines()]
+            self._print_plain(console, "\n".join(lines).strip("\n"))
+            console.print()
+
+        def _format_parameter_entry(self, options: Any, desc: str, console: Console, entry: Any) -> None:
+            super()._format_parameter_entry(options, " ".join(desc.split()), console, entry)
+
+        def _format_command_entry(self, names: Any, shorts: Any, desc: str, console: Console) -> None:
+            super()._format_command_entry(names, shorts, " ".join(desc.split()), console)
+
+    app.help_formatter = Plain()
+
+
+EXAMPLE, WIDEST = 4, 1_000
+"""Blanks that an example begins with; width at which no line of help is wrapped."""
 
 
 @contextmanager

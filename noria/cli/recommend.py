@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter, validators
+from cyclopts import Parameter, validators
 
 from noria.apps.settings import RecommendSettings, ShopSettings
 from noria.core.errors import InputError
@@ -15,8 +15,10 @@ from noria.core.messages import environment_language, for_terminal, message
 from noria.grow.promote.settings import PolicySettings
 from noria.server.http.settings import ServerSettings
 
+from . import dry
 from .applications import Server, serve_application
 from .files import SettingsFile, needed
+from .manners import Commands, DryRun, print_message, print_note, printed
 from .rollout import request
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ ShelfFlags = Annotated[RecommendSettings, Parameter(name="shelf")]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=50))]
 USERS_AT_ONCE = 100
 
-app = App(name="recommend")
+app = Commands(name="recommend")
 
 
 @app.default
@@ -123,14 +125,14 @@ def import_clicks(
 
     told = ShopSettings.given(file, clicks=clicks, items=items, server=settings)
     log, now = needed("CLICKS", told.clicks), time.time()
-    deeds = read_deeds(log, columns, lambda said: print(f"noria: {log}: {for_terminal(said)}", file=sys.stderr))
+    deeds = read_deeds(log, columns, lambda seen: print_note(f"{log}: {for_terminal(seen)}"))
     known = [item.id for item in _items(told.items)] if told.items else None
     kept, aside = clean(deeds, known, now)
     for rule, count in aside.items():
-        print(f"noria: {log}: {for_terminal(message(f'recommend.rule.{rule}', count=count))}", file=sys.stderr)
+        print_note(f"{log}: {for_terminal(message(f'recommend.rule.{rule}', count=count))}")
     lake = told.server.lake
     count = import_deeds(lake, kept, read_secret(lake / "server"), tenant=tenant, now=now)
-    print(for_terminal(message("lines.imported", count=count, users=len(set(kept.user.tolist())), lake=lake)))
+    print_message(message("lines.imported", count=count, users=len(set(kept.user.tolist())), lake=lake))
 
 
 @app.command
@@ -144,7 +146,6 @@ def judge(
     policy: Annotated[PolicySettings, Parameter(name="policy")] = PolicySettings(),
     file: SettingsFile = None,
     settings: Server = ServerSettings(),
-    json: Flag = False,
 ) -> None:
     """Say what another ranking, or other settings, would have brought, without showing it to anybody: from what the live one showed.
 
@@ -168,8 +169,6 @@ def judge(
         Write the decisions there, as CSV, for `noria grow promote policy`.
     file
         A shop's file of settings; flags stand above it.
-    json
-        Print JSON, for programs.
     """
     from noria.apps.recommend.judging import replay
     from noria.apps.recommend.states import key_of
@@ -180,16 +179,12 @@ def judge(
     opened = _shelf(told)
     decisions = replay(told.server.lake, opened, lambda tenant, user: key_of(tenant if per_key else "", user))
     if decisions.gone:
-        print(f"noria: {for_terminal(message('lines.items_gone', count=decisions.gone))}", file=sys.stderr)
+        print_note(message("lines.items_gone", count=decisions.gone))
     if out:
         _write_rows(out, decisions.columns())
     found = judged(_logged(decisions, str(told.server.lake)), policy)
-    if json:
-        print(dumps(found.as_dict(), ensure_ascii=False))
-        return
-    for figure in found.figures():
-        print(figure.text(environment_language()))
-    print(for_terminal(found.text()))
+    lines = [*(figure.text(environment_language()) for figure in found.figures()), for_terminal(found.text())]
+    printed(found.as_dict(), partial(print, *lines, sep="\n"))
 
 
 @app.command
@@ -198,9 +193,10 @@ def export(
     *,
     out: Path,
     count: Count = 20,
-    url: str = f"http://{ServerSettings().host}:{ServerSettings().port}",
+    server: str = f"http://{ServerSettings().host}:{ServerSettings().port}",
     key: Annotated[str, Parameter(env_var="NORIA_KEY")] = "",
     explain: Flag = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Write lists for many users to a file, for a mail or another system. Nothing counts as shown: send what was to POST /v1/events.
 
@@ -217,20 +213,24 @@ def export(
         The file to write: a row for each user and place; JSON Lines where it ends so, else CSV.
     count
         Items for each user.
-    url
+    server
         Address of the server that recommends.
     key
-        A key of it: users are those of this key.
+        A key of the server: users are those of this key.
     explain
         Say of each item why it is there, in this terminal's language.
     """
     names = _users(users)
+    if dry_run:
+        asked = message("dry.lists", server=server, users=len(names), count=count)
+        dry.show(dry.Plan({"users": users}, out=out, sends=asked))
+        return
     rows: dict[str, list[Any]] = {name: [] for name in ("user", "place", "item", "title", "score", "why")}
     if explain:
         rows["reason"] = []
     for first in range(0, len(names), USERS_AT_ONCE):
         body = {"users": names[first : first + USERS_AT_ONCE], "count": count, "explain": explain}
-        for one in request(f"{url}/v1/apps/recommend/picks", key, body)["users"]:
+        for one in request(f"{server}/v1/apps/recommend/picks", key, body)["users"]:
             for place, pick in enumerate(one["picks"], 1):
                 found = {
                     "user": one["user"],
@@ -244,13 +244,13 @@ def export(
                 for name, value in found.items():
                     rows[name].append(value)
     _write_rows(out, rows)
-    print(for_terminal(message("lines.exported", users=len(names), rows=len(rows["user"]), out=out)))
+    print_message(message("lines.exported", users=len(names), rows=len(rows["user"]), out=out))
 
 
 def _items(path: Path | None, most: int | None = None) -> Any:
     from noria.tasks.items import read_items
 
-    return read_items(path, most, lambda said: print(f"noria: {said}", file=sys.stderr)) if path else ()
+    return read_items(path, most, print_note) if path else ()
 
 
 def _shelf(shop: ShopSettings) -> Shelf:

@@ -14,10 +14,12 @@ from cyclopts import Parameter, validators
 
 from noria.apps.settings import DeskSettings
 from noria.core.errors import InputError
-from noria.core.messages import environment_language, for_terminal, message
+from noria.core.messages import environment_language, message
+from noria.core.progress import manner
 from noria.server.http.settings import ServerSettings
 
 from .files import SettingsFile, needed
+from .manners import print_made, print_message, printed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,11 +116,9 @@ def mine(
         source = dialogues or lake
         raise InputError(message("apps.nothing_asked", path=source), hint=message("apps.asked_less", least=least))
     asked = sum(one.asked for one in table.new)
-    print(
-        for_terminal(message("lines.proposals", count=len(table.new), asked=asked, dialogues=len(read), out=table_file))
-    )
+    print_message(message("lines.proposals", count=len(table.new), asked=asked, dialogues=len(read), out=table_file))
     if table.rows:
-        print(for_terminal(message("lines.proposals_kept", kept=len(table.rows))))
+        print_message(message("lines.proposals_kept", kept=len(table.rows)))
 
 
 def report(
@@ -129,7 +129,6 @@ def report(
     wrong: Annotated[float | None, Parameter(validator=validators.Number(gt=0, lt=1))] = None,
     out: Path | None = None,
     file: SettingsFile = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Say how a desk does, week by week and source by source: resolved without a person, wrong, asked back, handed over, not answered.
 
@@ -152,11 +151,9 @@ def report(
     wrong
         The error budget that the desk was given.
     out
-        The Markdown or, with --json, JSON file to write, in the place of printing it.
+        The file to write in the place of printing it: JSON with --json or where it ends so, else Markdown.
     file
         A desk's file of settings, as `noria new desk --app support` makes one; flags stand above it.
-    json
-        Write JSON, for programs.
     """
     import asyncio
 
@@ -175,11 +172,13 @@ def report(
 
     with _embedding_of(desk) as embed:
         found = asyncio.run(made(embed))
-    text = dumps(found.as_dict(), ensure_ascii=False, indent=1) if json else markdown(found, environment_language())
-    if out:
-        write_bytes(out, (text.rstrip("\n") + "\n").encode())
-    else:
-        print(text.rstrip("\n"))
+    if out is None:
+        printed(found.as_dict(), lambda: print(markdown(found, environment_language()).rstrip("\n")))
+        return
+    as_json = manner().json or out.suffix == ".json"
+    text = dumps(found.as_dict(), ensure_ascii=False, indent=1) if as_json else markdown(found, environment_language())
+    write_bytes(out, (text.rstrip("\n") + "\n").encode())
+    print_made({"result": "report", "path": out}, out)
 
 
 def _embedding_of(desk: DeskSettings) -> AbstractContextManager[Embed | None]:

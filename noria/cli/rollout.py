@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,9 @@ from noria.core.errors import InputError, ResourceError
 from noria.core.messages import for_terminal, message
 from noria.server.http.settings import ServerSettings
 
+from . import dry
+from .manners import DryRun, printed
+
 Action = Literal["swap", "canary", "shadow", "promote", "end", "roll_back"]
 
 
@@ -18,12 +22,14 @@ def versions(
     model: str,
     action: Action | None = None,
     folder: str | None = None,
+    /,
     *,
     share: float | None = None,
     why: str = "",
-    url: str = f"http://{ServerSettings().host}:{ServerSettings().port}",
+    server: str = f"http://{ServerSettings().host}:{ServerSettings().port}",
     key: Annotated[str, Parameter(env_var="NORIA_KEY")] = "",
     lake: Path | None = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Show the versions of a served model, or change which one answers; no request is dropped.
 
@@ -49,13 +55,16 @@ def versions(
         Of the requests, that a version on trial gets; a tenth unless told.
     why
         Kept in the history.
-    url
+    server
         Address of the server.
     key
-        An admin key of the server.
+        A key of the server, an admin's.
     lake
         Read the history that a server keeps in its lake instead of asking it.
     """
+    if dry_run and action:
+        dry.show(dry.Plan({}, sends=message("dry.changes", server=server, action=action, model=model)))
+        return
     if lake is not None:
         from noria.infer.history import read_changes
 
@@ -67,15 +76,20 @@ def versions(
         told: dict[str, Any] = {"changes": [vars(change) for change in read_changes(file)]}
     else:
         body = {"action": action, "folder": folder, "share": share, "why": why} if action else None
-        told = request(f"{url}/versions/{model}", key, body)
-        print(for_terminal(message("lines.live", model=model, live=told["live"], folder=told["folder"])))
-        if trial := told["trial"]:
+        told = request(f"{server}/versions/{model}", key, body)
+    printed(told, partial(_print_versions, model, told))
+
+
+def _print_versions(model: str, served: dict[str, Any]) -> None:
+    if "live" in served:
+        print(for_terminal(message("lines.live", model=model, live=served["live"], folder=served["folder"])))
+        if trial := served["trial"]:
             compared = f", {trial['same']} of {trial['compared']} alike" if trial.get("compared") else ""
             print(
                 f"  {trial['mode']} {trial['version']}: {trial['share']:g} of the requests, {trial['requests']:,} so far, "
                 f"{trial['failed']:,} failed{compared}"
             )
-    for change in told["changes"]:
+    for change in served["changes"]:
         share_told = f" {change['share']:g}" if change["share"] else ""
         print(
             f"  {change['time']}  {change['what']}{share_told}  {change['version']}  {change['folder']}  {change['why']}"

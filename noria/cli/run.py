@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import App, Parameter
 
 import noria
 
-from .files import report_for
+from .manners import Commands, report
 
-app = App(name="run")
+app = Commands(name="run")
 
 
 @app.default
 def run(
     file: Path,
+    /,
     *,
     redo: tuple[str, ...] = (),
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+) -> object:
     """Walk the stages of a TOML file; do again only what changed, and resume what was cut off.
 
     A section is a stage. Its keys are the flags of the command of `noria build`
@@ -39,8 +36,5 @@ def run(
         The TOML file; its paths are relative to where it lies.
     redo
         Stages to run again although nothing changed.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.run(file, redo=redo, progress=report_for(json))
-    return 0
+    return noria.run(file, redo=redo, progress=report())

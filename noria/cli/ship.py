@@ -6,19 +6,21 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter, validators
+from cyclopts import Parameter, validators
 
 import noria
 from noria.core.messages import for_terminal, message
+from noria.core.progress import manner
 from noria.server.guard.guard import GuardSettings
 from noria.server.http.settings import ServerSettings
 
 from . import events, recommend, support
 from .applications import brief, console_of, monitor, watch
+from .manners import Commands, print_json, print_made, print_message, printed, record_of, report
 from .rollout import versions
 
-app = App(name="ship", help="Models -> HTTP service and applications.")
-key_app = App(
+app = Commands(name="ship", help="Models -> HTTP service and applications.")
+key_app = Commands(
     name="key",
     help="""Make, list, rotate and revoke the keys that the server asks for.
 
@@ -89,12 +91,11 @@ def verify(
     *,
     url: str,
     key: Annotated[str, Parameter(env_var="NORIA_KEY")] = "",
-    name: str = "",
-    rows: Path | None = None,
+    name: Annotated[str, Parameter(name="--model-name")] = "",
+    rows: Annotated[Path | None, Parameter(name="--texts")] = None,
     prompts: int = 300,
     agreement: float = 0.97,
     divergence: float = 0.05,
-    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Compare what an endpoint serves with the trained model, and name what differs first.
 
@@ -105,18 +106,18 @@ def verify(
 
         noria ship verify runs/bot --url http://localhost:8400/v1 --key $KEY
         noria ship verify Qwen2.5-0.5B-Instruct --url http://localhost:8080/v1
-        noria ship verify model-Q4_K_M.gguf --url http://localhost:11434/v1 --name qwen2.5:0.5b --rows held-out.jsonl
+        noria ship verify model-Q4_K_M.gguf --url http://localhost:11434/v1 --model-name qwen2.5:0.5b --texts held-out.jsonl
 
     Parameters
     ----------
     model
         What was trained: a model folder, a plain Hugging Face folder or a GGUF file.
     url
-        Address of the endpoint's API, up to /v1.
+        Address of an API as OpenAI's, up to /v1.
     key
-        The key to it.
+        A key of the server.
     name
-        What it calls the model; the first that it lists where it is left out.
+        Name of the model, as it is served; the first that it lists where it is left out.
     rows
         A file of texts or rows to cut prompts from; bundled texts where it is left out.
     prompts
@@ -125,12 +126,8 @@ def verify(
         The least share of prompts after which both find the same token likeliest.
     divergence
         The most divergence of the next token, nats.
-    json
-        Write progress and the verdict as JSON lines, for programs.
     """
-    from noria.core.progress import Report
-
-    report = Report.for_terminal(as_json=json)
+    shown = report()
     found = noria.verify(
         model,
         url=url,
@@ -140,13 +137,14 @@ def verify(
         prompts=prompts,
         agreement=agreement,
         divergence=divergence,
-        progress=report,
+        progress=shown,
     )
     for words in found.seen:
-        report.closing(for_terminal(words))
+        shown.closing(for_terminal(words))
     for figure in found.figures:
-        report.closing(figure.text(), **figure.as_dict())
-    report.closing(for_terminal(found.title()), passed=found.passed, differs=found.differs)
+        shown.closing(figure.text(), **figure.as_dict())
+    shown.closing(for_terminal(found.title()), passed=found.passed, differs=found.differs)
+    print_made({**record_of(found), "passed": found.passed}, None)
     return 0 if found.passed else 3
 
 
@@ -155,7 +153,7 @@ def remote(
     out: Path,
     *,
     url: str,
-    model: str,
+    model: Annotated[str, Parameter(name="--model-name")],
     task: Literal["chat", "complete", "embed"] = "chat",
     key_variable: str = "",
     max_length: int = 4_096,
@@ -166,8 +164,8 @@ def remote(
 
     Examples::
 
-        noria ship remote runs/big --url http://gpu-1:8000/v1 --model Qwen3-8B
-        noria ship remote runs/big --url https://gpu-1/v1 --model Qwen3-8B --key-variable BIG_KEY
+        noria ship remote runs/big --url http://gpu-1:8000/v1 --model-name Qwen3-8B
+        noria ship remote runs/big --url https://gpu-1/v1 --model-name Qwen3-8B --key-variable BIG_KEY
         noria ship serve runs/big
 
     Parameters
@@ -175,9 +173,9 @@ def remote(
     out
         The folder to write; clients call the model by its name.
     url
-        Address of the other server's API, up to /v1.
+        Address of an API as OpenAI's, up to /v1: the other server's.
     model
-        What the other server calls the model.
+        Name of the model, as it is served there.
     task
         What it is for.
     key_variable
@@ -188,12 +186,13 @@ def remote(
     from noria.infer.remote import write_remote
 
     write_remote(out, task=task, url=url, model=model, key_variable=key_variable, max_length=max_length)
-    print(for_terminal(message("lines.stands", out=out, model=model, url=url)))
+    print_message(message("lines.stands", out=out, model=model, url=url))
 
 
 @key_app.command(name="make")
 def make_key(
     name: str,
+    /,
     *,
     role: Literal["client", "admin"] = "client",
     scopes: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
@@ -234,7 +233,8 @@ def make_key(
     from noria.server.http.keys import Keys, Limits
 
     limits = Limits(requests_minute, tokens_minute, tokens_day)
-    print(Keys(lake / "server").make(name, role, scopes=scopes, models=models, limits=limits))
+    key = Keys(lake / "server").make(name, role, scopes=scopes, models=models, limits=limits)
+    printed({"name": name, "role": role, "key": key}, lambda: print(key))
 
 
 @key_app.command(name="list")
@@ -256,6 +256,10 @@ def list_keys(*, lake: Path = ServerSettings().lake) -> None:
 
     now = datetime.now(UTC)
     for key in Keys(lake / "server").list():
+        if manner().json:
+            shown = {name: value for name, value in vars(key).items() if name != "sha256"}
+            print_json(shown | {"status": key.status(now)})
+            continue
         until = f" until {key.expires}" if key.expires and key.status(now) == "works" else ""
         kept = [*key.scopes, *key.models]
         kept += [
@@ -275,6 +279,7 @@ def list_keys(*, lake: Path = ServerSettings().lake) -> None:
 @key_app.command(name="rotate")
 def rotate_key(
     key: str,
+    /,
     *,
     overlap_hours: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=8_760))] = 24.0,
     lake: Path = ServerSettings().lake,
@@ -299,11 +304,12 @@ def rotate_key(
 
     from noria.server.http.keys import Keys
 
-    print(Keys(lake / "server").rotate(key, timedelta(hours=overlap_hours)))
+    made = Keys(lake / "server").rotate(key, timedelta(hours=overlap_hours))
+    printed({"replaces": key, "key": made}, lambda: print(made))
 
 
 @key_app.command(name="revoke")
-def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
+def revoke_key(key: str, /, *, lake: Path = ServerSettings().lake) -> None:
     """Make a key worthless, at once, on running servers too.
 
     Examples::
@@ -320,4 +326,4 @@ def revoke_key(key: str, *, lake: Path = ServerSettings().lake) -> None:
     from noria.server.http.keys import Keys
 
     revoked = Keys(lake / "server").revoke(key)
-    print(for_terminal(message("lines.revoked", id=revoked.id, name=revoked.name)))
+    print_message(message("lines.revoked", id=revoked.id, name=revoked.name))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
-from json import dumps
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter, validators
+from cyclopts import Parameter, validators
 
 from noria.apps.settings import DeskSettings, PeopleSettings, WidgetSettings
 from noria.core.errors import InputError
-from noria.core.messages import environment_language, for_terminal, message
+from noria.core.messages import environment_language, message
 from noria.server.http.settings import ServerSettings
 
 from .applications import Server, serve_application
 from .files import SettingsFile, needed
 from .knowledge import index, quote
+from .manners import Commands, print_note, printed
 from .review import embedding, mine, report
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from noria.apps.support.faq import Faq
     from noria.apps.support.knowledge.base import Knowledge
 
-Flag = Annotated[bool, Parameter(negative="")]
-
-app = App(name="support")
+app = Commands(name="support")
 for _command in (index, quote, mine, report):
     app.command(_command)
 
@@ -121,7 +119,8 @@ def support(
         kept = START
         for question in ask:
             reply, kept = await desk.turn(question, embed, kept)
-            print(f"{reply.action} ({reply.confidence:.2f}): {reply.text}")
+            facts = {"question": question, "action": reply.action, "confidence": reply.confidence, "text": reply.text}
+            printed(facts, partial(print, f"{reply.action} ({reply.confidence:.2f}): {reply.text}"))
 
     asyncio.run(_at_desk(model_folder, entries, told.wrong, answer, knowledge))
     return 0
@@ -137,7 +136,6 @@ def judge(
     wrong: Budget = None,
     kb: Path | None = None,
     file: SettingsFile = None,
-    json: Flag = False,
 ) -> None:
     """Say what becomes of held-out questions: right, wrong, asked back, handed over, each with how many and its interval.
 
@@ -165,8 +163,6 @@ def judge(
         Folder of a knowledge base: its rules, its questions (or those of --faq) and its documents are judged together.
     file
         A desk's file of settings, as `noria new desk --app support` makes one; flags stand above it.
-    json
-        Write the figures as JSON lines, for programs.
     """
     import asyncio
 
@@ -186,7 +182,7 @@ def judge(
     async def count(desk: Desk, embed: Embed) -> None:
         replies = await replies_to(desk, asked, embed)
         for figure in (*outcomes(replies, source=source), *calibration(stated(replies), source)):
-            print(dumps(figure.as_dict(), ensure_ascii=False) if json else figure.text(environment_language()))
+            printed(figure.as_dict(), partial(print, figure.text(environment_language())))
 
     asyncio.run(_at_desk(needed("--model", told.model), known, told.wrong, count, knowledge))
 
@@ -204,5 +200,5 @@ async def _at_desk(
     with embedding(model) as embed:
         desk = await open_desk(faq, embed, wrong=wrong, knowledge=knowledge)
         for note in desk.notes:
-            print(for_terminal(message("lines.note_alone", note=note)), file=sys.stderr)
+            print_note(note)
         await work(desk, embed)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 import noria
 from noria.make.recommend.settings import RecommendTraining
 from noria.make.training.align.settings import AlignSettings
 from noria.make.training.settings import CrossSettings, FinetuneSettings, ReadSettings, RowSettings, SearchSettings
 
-from .files import SettingsFile, report_for, settings_given, with_columns
+from . import dry
+from .files import SettingsFile, settings_given, with_columns
+from .manners import Commands, DryRun, report
 
 OPTIONS = "Fields of the task, such as --options.optional true for questions that may have no answer."
-Json = Annotated[bool, Parameter(negative="")]
-app = App(name="finetune")
+app = Commands(name="finetune")
 
 
 @app.default
@@ -35,8 +37,8 @@ def finetune(
     file: SettingsFile = None,
     reading: Annotated[RowSettings, Parameter(name="*")] = RowSettings(),
     settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
-    json: Json = False,
-) -> int:
+    dry_run: DryRun = False,
+) -> object:
     """Fine-tune a pretrained model on labelled rows, within a time budget.
 
     The number of steps is fixed when it starts; a killed run resumes where it
@@ -47,6 +49,7 @@ def finetune(
     Examples::
 
         noria build finetune classify --base base --train 客服.csv --out intents
+        noria build finetune classify --base base --train 客服.csv --out intents --dry-run
         noria build finetune classify --base base --train r.csv --out topics \\
             --many --text-column body --minutes 2
         noria build finetune tag --base base --train t.jsonl --valid v.jsonl \\
@@ -76,10 +79,11 @@ def finetune(
         Column that holds the label; the same as --columns.label.
     file
         A TOML file whose section [finetune] holds settings; flags stand above it.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.finetune(
+    if dry_run:
+        plan = dry.Plan({"train": train, "valid": valid, "test": test}, {"base": base}, out)
+        return _shown(plan, task, options, many, with_columns(reading, text_column, label_column), settings, file)
+    return noria.finetune(
         task,
         train=train,
         out=out,
@@ -89,9 +93,8 @@ def finetune(
         many=many,
         options=options,
         settings=settings_given(file, with_columns(reading, text_column, label_column), settings),
-        progress=report_for(json),
+        progress=report(),
     )
-    return 0
 
 
 @app.command
@@ -103,8 +106,8 @@ def recommend(
     beside: Path | None = None,
     file: SettingsFile = None,
     settings: Annotated[RecommendTraining, Parameter(name="*")] = RecommendTraining(),
-    json: Json = False,
-) -> int:
+    dry_run: DryRun = False,
+) -> object:
     """Train a recommender on items and on what people did with them, judged beside popularity, ItemKNN and EASE.
 
     Judged on what came last, all items ranked, warm and cold ones apart, with
@@ -133,19 +136,20 @@ def recommend(
         Folder of an older recommender, judged on the same users by what they did since it was trained.
     file
         A TOML file whose section [recommend] holds settings; flags stand above it.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.recommender(
+    if dry_run:
+        rows = {"items": items, **{f"behaviour {place}": one for place, one in enumerate(behaviour, 1)}, "test": test}
+        minutes = dry.minutes_of(settings, file, "recommend")
+        return dry.show(dry.Plan(rows, {"model": settings.model, "beside": beside}, out, minutes))
+    return noria.recommender(
         items,
         *behaviour,
         out=out,
         test=test,
         beside=beside,
         settings=settings_given(file, settings),
-        progress=report_for(json),
+        progress=report(),
     )
-    return 0
 
 
 def align(
@@ -158,8 +162,8 @@ def align(
     file: SettingsFile = None,
     reading: Annotated[ReadSettings, Parameter(name="*")] = ReadSettings(),
     settings: Annotated[AlignSettings, Parameter(name="*")] = AlignSettings(),
-    json: Json = False,
-) -> int:
+    dry_run: DryRun = False,
+) -> object:
     """Align a tuned decoder with what people prefer, within a time budget.
 
     Pairs of answers (DPO), thumbs alone (KTO), also as they lie in a server's
@@ -190,19 +194,19 @@ def align(
         Conversations that must not be forgotten: judged before and after.
     file
         A TOML file whose section [align] holds settings; flags stand above it.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.align(
+    if dry_run:
+        minutes = dry.minutes_of(settings, file, "align")
+        return dry.show(dry.Plan({"train": train, "valid": valid, "keep": keep}, {"base": base}, out, minutes))
+    return noria.align(
         base,
         train=train,
         out=out,
         valid=valid,
         keep=keep,
         settings=settings_given(file, reading, settings),
-        progress=report_for(json),
+        progress=report(),
     )
-    return 0
 
 
 def crossvalidate(
@@ -219,8 +223,8 @@ def crossvalidate(
     cross: Annotated[CrossSettings, Parameter(name="*")] = CrossSettings(),
     reading: Annotated[RowSettings, Parameter(name="*")] = RowSettings(),
     settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
-    json: Json = False,
-) -> int:
+    dry_run: DryRun = False,
+) -> object:
     """Train on all rows but one fold, judge on that fold, for every fold: how good, and how sure that is.
 
     Tells the mean of each measure and its spread over folds and over seeds,
@@ -253,10 +257,11 @@ def crossvalidate(
         Column that holds the label; the same as --columns.label.
     file
         A TOML file whose section [finetune] holds settings; flags stand above it.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.crossvalidate(
+    if dry_run:
+        plan = dry.Plan({"train": train}, {"base": base}, out, times=cross.folds * cross.seeds)
+        return _shown(plan, task, options, many, with_columns(reading, text_column, label_column), settings, file)
+    return noria.crossvalidate(
         task,
         train=train,
         out=out,
@@ -264,9 +269,8 @@ def crossvalidate(
         many=many,
         options=options,
         settings=settings_given(file, with_columns(reading, text_column, label_column), settings, cross),
-        progress=report_for(json),
+        progress=report(),
     )
-    return 0
 
 
 def search(
@@ -285,8 +289,8 @@ def search(
     looking: Annotated[SearchSettings, Parameter(name="*")] = SearchSettings(),
     reading: Annotated[RowSettings, Parameter(name="*")] = RowSettings(),
     settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
-    json: Json = False,
-) -> int:
+    dry_run: DryRun = False,
+) -> object:
     """Search the settings of fine-tuning that suit the rows best, within a number of short trials.
 
     Every trial is judged on valid rows; no test row is ever looked at. Trials
@@ -325,10 +329,11 @@ def search(
         Column that holds the label; the same as --columns.label.
     file
         A TOML file whose section [finetune] holds settings; flags stand above it.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
-    noria.search(
+    if dry_run:
+        plan = dry.Plan({"train": train, "valid": valid}, {"base": base}, out, times=looking.trials + looking.seeds)
+        return _shown(plan, task, options, many, with_columns(reading, text_column, label_column), settings, file)
+    return noria.search(
         task,
         train=train,
         out=out,
@@ -338,6 +343,19 @@ def search(
         many=many,
         options=options,
         settings=settings_given(file, with_columns(reading, text_column, label_column), settings, looking),
-        progress=report_for(json),
+        progress=report(),
     )
-    return 0
+
+
+def _shown(
+    plan: dry.Plan,
+    task: str,
+    options: dict[str, str] | None,
+    many: bool,
+    reading: RowSettings,
+    settings: FinetuneSettings,
+    file: Path | None,
+) -> int:
+    """Print what training on labelled rows would read, write and take; return the exit code."""
+    count = dry.labelled_rows(task, options, many=many, skip_bad=reading.skip_bad_rows, columns=reading.columns)
+    return dry.show(replace(plan, minutes=dry.minutes_of(settings, file, "finetune")), count)

@@ -9,8 +9,8 @@
     │   ├── FolderError        a result's folder that is missing, cut short or altered
     │   ├── PackageError       an ordinary package, or a data file inside one, that is missing or altered
     │   └── ResourceError      a port, a disk, memory or a process the machine cannot give
-    ├── Refused                a result that did not earn its certificate; exit code 3
-    ├── Interrupted            Ctrl-C or SIGTERM; exit code 130
+    ├── Refused                a result that was judged and did not pass; exit code 3
+    ├── Interrupted            Ctrl-C, exit code 130, or SIGTERM, 143
     └── InternalError          our fault; exit code 1
 
 Every message says what was wrong, what was found, what is allowed and what to do, on one line:
@@ -135,7 +135,7 @@ class Refused(NoriaError):  # noqa: N818 - a refusal is an answer, not a fault
 
 
 class Interrupted(NoriaError):  # noqa: N818 - the person's wish, not a fault
-    """Ctrl-C or SIGTERM. What was finished is kept; the same command goes on from there."""
+    """Ctrl-C or SIGTERM. What was finished is kept; the same command goes on from there. Of SIGTERM the exit code is 143."""
 
     exit_code = 130
 
@@ -157,13 +157,26 @@ def _shown(found: object) -> object:
     return message("join.quoted", text=found) if short else shorten(found)
 
 
+RENAMED = {
+    "seconds": "minutes",
+    "pretrain_seconds": "pretrain_minutes",
+    "split": "market_column",
+    "valid": "valid_share",
+    "test": "test_share",
+}
+"""Keys of settings of once -> their names now."""
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the known name that `name` most likely stands for, or None.
 
-    >>> nearest("minuts", ["minutes", "seed"])
-    'minutes'
+    >>> nearest("minuts", ["minutes", "seed"]), nearest("seconds", ["minutes", "seed"])
+    ('minutes', 'minutes')
     """
-    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    names = list(names)
+    if RENAMED.get(name) in names:
+        return RENAMED[name]
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return found[0] if found else None
 
 

@@ -31,6 +31,34 @@ Mode = Literal["people", "programs", "quiet", "silent"]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a command's words go out."""
+
+    json: bool = False
+    """Results and progress as JSON lines, for programs."""
+    quiet: bool = False
+    """Nothing but the result, and errors."""
+
+
+_MANNER: ContextVar[Manner | None] = ContextVar("manner", default=None)
+
+
+def manner() -> Manner:
+    """Return how the command that runs was asked to put its words."""
+    return _MANNER.get() or Manner()
+
+
+@contextmanager
+def in_manner(asked: Manner) -> Iterator[None]:
+    """Let all that runs in the block put its words so."""
+    token = _MANNER.set(asked)
+    try:
+        yield
+    finally:
+        _MANNER.reset(token)
+
+
 @dataclass
 class Bar:
     """A running piece of work: `advance` says how far it is and what it measures."""
@@ -66,11 +94,12 @@ class Report:
 
     @classmethod
     def for_terminal(cls, *, as_json: bool = False, stream: IO[str] | None = None) -> Report:
-        """Return the report that suits where its words go; of several processes of one run only the first speaks."""
-        if os.environ.get("RANK", "0") != "0":
+        """Return the report that suits where its words go, and the manner that was asked for; of several processes of one run only the
+        first speaks."""
+        if os.environ.get("RANK", "0") != "0" or manner().quiet:
             return cls.silent()
         stream = stream or sys.stderr
-        if as_json:
+        if as_json or manner().json:
             return cls("programs", stream)
         return cls("people" if stream.isatty() else "quiet", stream)
 

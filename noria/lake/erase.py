@@ -100,7 +100,7 @@ def erase_user(lake: str | Path, user: str) -> Receipt:
     """
     receipt = Receipt("user", user)
     with _locked_lake(check_lake(lake)) as lake:
-        mine, about = _of_user(lake, user)
+        mine, about = events_of_user(lake, user)
         receipt.about = len(about)
         gone = mine | about
         for path in outboxes(lake):
@@ -191,7 +191,7 @@ def _locked_lake(lake: Path) -> Iterator[Path]:
         yield lake
 
 
-def _of_user(lake: Path, user: str) -> tuple[set[str], set[str]]:
+def events_of_user(lake: Path, user: str) -> tuple[set[str], set[str]]:
     """Return the ids of a user's events, and of those of others about them."""
     columns = ("id", "user", "subject")
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import Message, joined, message
+from noria.text.columns import COLUMNS, RATINGS, as_it_should_be, no_such_column
 from noria.text.headings import bare_name, heading_named
 from noria.text.records import read_records
 
@@ -60,16 +61,7 @@ _KIND_WORDS: Mapping[str, str] = {
     "return": "return|refund|returned|退货|退款|退",
 }
 _KIND_OF = {word: kind for kind, words in _KIND_WORDS.items() for word in words.split("|")}
-_HEADINGS: Mapping[str, str] = {
-    "user": "user|user id|uid|userid|customer id|customer|visitor id|visitorid|visitor|member id|member|reader|account|session id|session|"
-    "用户|用户id|用户编号|会员|会员id|客户|客户id|客户编号|买家|读者|访客",
-    "item": "item|item id|itemid|iid|product id|product|article id|article|sku|movie id|movieid|movie|book id|book|song id|content id|goods id|"
-    "asin|isbn|parent asin|物品|物品id|商品|商品id|商品编号|条目|条目编号|文章|文章id|文章编号|编号|内容id|id",
-    "time": "time|timestamp|ts|datetime|date time|event time|created at|date|时间|时间戳|日期|点击时间|下单时间|行为时间|发生时间",
-    "kind": "kind|event|event type|action|behavior|behaviour|behavior type|behaviour type|type|行为|行为类型|事件|事件类型|动作|类型",
-    "value": "value|rating|score|stars|overall|amount|price|quantity|评分|打分|分数|星级|金额|数量|值",
-}
-_RATINGS = frozenset(["rating", "score", "stars", "overall", "评分", "打分", "分数", "星级"])
+_RATINGS = frozenset(RATINGS.split("|"))
 _DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
 _COMPACT_DAY = re.compile(r"(?:19|20)\d{6}")
 
@@ -228,9 +220,9 @@ class _Reader:
     def _choose(self, header: Sequence[str]) -> None:
         for name in self.asked.values():
             if name not in header:
-                raise InputError(message("recommend.no_column", name=name), found=", ".join(header))
+                raise no_such_column(name, header)
         self.names = dict(self.asked)
-        for part, known in _HEADINGS.items():
+        for part, known in COLUMNS["deeds"].items():
             if part not in self.names and (name := heading_named(known, header, self.names.values())):
                 self.names[part] = name
         if "user" not in self.names or "item" not in self.names:
@@ -239,6 +231,7 @@ class _Reader:
                 message("recommend.column_missing", part=missing, path=self.path),
                 found=", ".join(header),
                 allowed=message("recommend.deed_columns"),
+                hint=as_it_should_be(["user", "item", "time", "kind"]),
             )
 
     def _kind(self, value: object) -> str:

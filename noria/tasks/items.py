@@ -18,23 +18,12 @@ from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import message
+from noria.text.columns import COLUMNS
 from noria.text.headings import bare_name
 from noria.text.records import read_records
 
 from .deeds import seconds_of
 
-_ALIASES = {
-    "id": "item id|item|product id|article id|movie id|book id|goods id|sku|编号|商品编号|商品id|物品编号|物品id|条目编号|文章编号",
-    "title": "name|product name|headline|标题|名称|商品名称|品名|书名|片名",
-    "text": "content|description|body|summary|内容|正文|描述|简介|详情",
-    "tags": "tag|keywords|标签|关键词",
-    "categories": "category|genres|genre|cate|类别|分类|品类|类目|频道|栏目",
-    "price": "sale price|unit price|价格|售价|单价",
-    "picture": "image|image url|picture path|cover|图片|主图|封面",
-    "available": "in stock|stock|inventory|on sale|库存|在售|是否在售|是否上架",
-    "time": "published|published at|publish time|created at|date|released|时间|发布时间|上架时间|日期",
-}
-"""Field -> other names of it, bare of case and of what joins their words."""
 DESCRIBED, LEAD = 600, 200
 """Characters of an item that its words, and that its vector, are made from: a description says first what matters, and a vector's time
 is paid for every item."""
@@ -176,7 +165,7 @@ def read_items(
 def _named(record: Mapping[str, Any], *, textless: bool) -> dict[str, Any]:
     """Return a record with its fields under these names, where each stands under one other usual name."""
     plain = {bare_name(name): value for name, value in record.items()}
-    for field, usual in _ALIASES.items():
+    for field, usual in COLUMNS["items"].items():
         found = [name for name in usual.split("|") if name in plain or name.replace(" ", "") in plain]
         if field not in plain and len(found) == 1:
             plain[field] = plain.get(found[0], plain.get(found[0].replace(" ", "")))

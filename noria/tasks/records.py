@@ -14,27 +14,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from noria.core.errors import InputError, RowError
+from noria.core.errors import RowError
 from noria.core.messages import message
+from noria.text.columns import as_it_should_be, columns_among, no_such_column
+from noria.text.headings import bare_name
 from noria.text.labels import STRONG, parts_of
 
 LISTS = ("labels", "tokens", "tags", "spans", "answers", "messages", "features")
 """Fields that hold a list: in a table as JSON; labels also as names between | ; ； 、, tokens and tags between spaces."""
-_ALIASES = {
-    "text": "content sentence text1 sentence1 premise review comment utterance message query body 文本 内容 正文 句子 评论 问题 留言",
-    "label": "category class intent sentiment tag 标签 类别 分类 情感 意图",
-    "labels": "categories classes intents tags 标签 类别 分类",
-    "pair": "text2 text_pair sentence2 second hypothesis entity 文本2 第二句 实体",
-    "tokens": "words chars characters 字 词",
-    "tags": "ner_tags labels bio 标注",
-    "context": "passage paragraph document 文章 段落 原文 材料",
-    "question": "query 问题 提问",
-    "source": "src original document article 原文 正文 文章",
-    "target": "tgt translation summary 译文 翻译 摘要",
-    "anchor": "query question text1 sentence1 问题 文本1",
-    "positive": "answer text2 sentence2 match 答案 回答 文本2",
-    "negative": "wrong 负例",
-}
 
 
 _IN_BRACES = re.compile(r"[({][^(){}:]*[,;|；、，][^(){}:]*[)}]")
@@ -84,15 +71,14 @@ def columns_for(
     chosen = dict(given or {})
     for column in chosen.values():
         if column not in columns:
-            raise InputError(message("tasks.such_column"), found=column, allowed=columns)
+            raise no_such_column(column, columns)
     taken = {*chosen.values(), *(field for field in fields if field in columns)}
     for field in fields:
         if field in columns or field in chosen:
             continue
         free = [column for column in columns if column not in taken]
-        same = [column for column in free if _plain(column) == field]
-        usual = [column for column in free if _plain(column) in _ALIASES.get(field, "").split()]
-        if len(found := same or usual) == 1:
+        same = [column for column in free if bare_name(column).replace(" ", "_") == field]
+        if len(found := same or columns_among("rows", field, free)) == 1:
             chosen[field] = found[0]
             taken.add(found[0])
     return chosen
@@ -128,14 +114,11 @@ def by_column(error: RowError, columns: Mapping[str, str]) -> RowError:
         column = columns.get(error.field, error.field)
         if error.wrong == message("tasks.field_missing"):
             flag = f"--{error.field}-column" if error.field in ("text", "label") else f"--columns.{error.field}"
-            error.wrong, error.hint = message("tasks.such_column"), message("tasks.which_column", flag=flag)
+            form = as_it_should_be(["text", "label"] if error.field in ("text", "label") else [error.field])
+            error.wrong, error.hint = message("tasks.such_column"), message("tasks.which_column", flag=flag, form=form)
         place = {"file": error.file, "line": error.line, "what": error.wrong}
         error.what = message("errors.column", column=column, **place)
     return error
-
-
-def _plain(column: str) -> str:
-    return re.sub(r"[\s_-]+", "_", column.strip().casefold())
 
 
 def _number(cell: object) -> object:

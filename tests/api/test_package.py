@@ -97,7 +97,7 @@ def test_the_wheel_says_that_it_is_typed():
         ({"out": "c", "settings": Settings()}, "settings of clean are of another kind: found 'Settings'"),
         ({"out": "c", "settings": {"nera": 1}}, "unknown key 'nera' for clean"),
         ({"out": "c", "settings": "no.toml"}, "settings file not found"),
-        ({"out": "c", "valid": 0.6, "test": 0.5}, "leave nothing for training"),
+        ({"out": "c", "valid_share": 0.6, "test_share": 0.5}, "leave nothing for training"),
     ],
 )
 def test_a_bad_argument_is_named_with_what_is_allowed(arguments: dict, says: str):
@@ -109,17 +109,17 @@ def test_a_bad_argument_is_named_with_what_is_allowed(arguments: dict, says: str
 
 def test_keywords_stand_above_settings_and_these_above_a_file(tmp_path: Path):
     file = tmp_path / "n.toml"
-    file.write_text('[clean]\nsources = ["x"]\nnear = 0.5\nvalid = 0.2\nunit = "line"\n', encoding="utf-8")
+    file.write_text('[clean]\nsources = ["x"]\nnear = 0.5\nvalid_share = 0.2\nunit = "line"\n', encoding="utf-8")
     source = tmp_path / "t.txt"
     source.write_text(
         "".join(f"这是第{number}篇很不一样的文章，写的是{number * 37}号房间。\n" for number in range(40)),
         encoding="utf-8",
     )
     corpus = noria.clean(
-        source, out=tmp_path / "c", settings=[file, CleanSettings(valid=0.3)], test=0.25, progress=False
+        source, out=tmp_path / "c", settings=[file, CleanSettings(valid_share=0.3)], test_share=0.25, progress=False
     )
     told = corpus.manifest.settings
-    assert (told["near"], told["valid"], told["test"], told["unit"]) == (0.5, 0.3, 0.25, "line")
+    assert (told["near"], told["valid_share"], told["test_share"], told["unit"]) == (0.5, 0.3, 0.25, "line")
 
 
 def test_nothing_to_clean_is_told():

@@ -39,7 +39,7 @@ def labels(name: str) -> list[str]:
 
 def cleaned(tmp_path: Path, *names: str) -> tuple[list[dict], str]:
     report = Report(stream=io.StringIO())
-    settings = CleanSettings(valid=0.0, test=0.0)
+    settings = CleanSettings(valid_share=0.0, test_share=0.0)
     folder = build_corpus([CASES / name for name in names], tmp_path / "corpus", settings, report=report)
     lines = (folder / "train.jsonl").read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines if line], report.stream.getvalue()  # type: ignore[attr-defined]
@@ -236,7 +236,7 @@ def test_a_folder_names_what_it_does_not_read(tmp_path: Path) -> None:
     (folder / "c.docx").write_bytes(b"PK\x03\x04")
     (folder / "config.json").write_text('{"lr": 0.1}')
     report = Report(stream=io.StringIO())
-    out = build_corpus([folder], tmp_path / "corpus", CleanSettings(valid=0.0, test=0.0), report=report)
+    out = build_corpus([folder], tmp_path / "corpus", CleanSettings(valid_share=0.0, test_share=0.0), report=report)
     said = report.stream.getvalue()  # type: ignore[attr-defined]
     for name in ("b.rtf", ".DS_Store", "c.docx", "config.json"):
         assert name in said

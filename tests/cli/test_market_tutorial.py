@@ -108,7 +108,7 @@ def test_everything_runs_as_written(
     assert "Google Gemini       +6.70" in moved
     assert "Perplexity          -4.76" in moved
     assert "growth: not identified" in moved
-    assert "growth = market x share" in next(text for line, text in said.items() if "--split" in line)
+    assert "growth = market x share" in next(text for line, text in said.items() if "--market-column" in line)
     assert (
         "not told from zero: the interval holds both signs"
         in said["noria grow share --happenings releases.csv --window 2"]

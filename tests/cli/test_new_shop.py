@@ -94,7 +94,7 @@ def test_the_readme_is_followed_to_the_letter_and_a_kill_changes_no_pick(
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("KEY", key)
             words = [key if word == "$KEY" else word for word in export]
-            assert main([*words, "--url", str(web.base_url).split("/v1")[0]]) == 0
+            assert main([*words, "--server", str(web.base_url).split("/v1")[0]]) == 0
         before = [web.post("/picks", json={"users": [f"u{n:02d}" for n in range(1, 41)], "count": 8}).json()]
     if language == "en":
         with served(serve, key) as web:

@@ -96,7 +96,7 @@ def test_every_flag_of_a_command_is_a_key_of_its_section(do: str):
     aliases = {"workers", "parameters"} | (
         {"base"} if do == "pretrain" else set()
     )  # of parallel.workers, model.parameters, model.base
-    assert told - {"out", "settings", "json"} - aliases <= set(schema(functions()[do]).model_fields)
+    assert told - {"out", "settings", "json", "quiet", "dry_run"} - aliases <= set(schema(functions()[do]).model_fields)
 
 
 @pytest.mark.parametrize(

@@ -97,5 +97,5 @@ def test_one_run_a_folder(tmp_path):
 
 def test_quick_keeps_what_was_asked_for():
     budgets = DemoSettings(quick=True, port=9000, seed=3).budgets()
-    assert (budgets.pretrain_seconds, budgets.port, budgets.seed) == (45.0, 9000, 3)
+    assert (budgets.pretrain_minutes, budgets.port, budgets.seed) == (0.75, 9000, 3)
     assert DemoSettings().budgets() == DemoSettings()

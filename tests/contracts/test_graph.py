@@ -21,7 +21,6 @@ KEPT_SMALL = {
     "noria.__main__": "what `python -m noria` runs",
     "noria.cli.run": "a command of its own, each of which is a file",
     "noria.cli.doctor": "a command of its own, each of which is a file",
-    "noria.cli.quick": "answers --version and --help before anything heavy is imported",
     "noria.cli.demo.serve": "a stage of the demo, each of which is a file",
     "noria.cli.grow.joint": "a command of its own, each of which is a file",
     "noria.cli.grow.promote.size": "a command of its own, each of which is a file",
@@ -30,7 +29,6 @@ KEPT_SMALL = {
     "noria.make.evaluate.beside": "what a certificate asks of evaluation, which compression does not import: the API hands it over",
     "noria.server.http.moderation": "a route of OpenAI's API, each of which is a file",
     "noria.text.article": "a parser of the confined process, each of which is a file, opened by its name",
-    "noria.tasks.options": "a task by name with its options checked: a matter of tasks, which must know nothing of the API above",
 }
 """Modules that are small and imported once, and why they stand alone."""
 

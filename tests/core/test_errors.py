@@ -96,7 +96,7 @@ def test_what_was_found_and_the_column_of_a_table_are_told_in_chinese(tmp_path: 
     with pytest.raises(errors.RowError) as refused:
         read_rows(tmp_path / "rows.csv", task_for("classify"))
     assert refused.value.text("zh").endswith(
-        "rows.csv 第 2 行，列 'text'：没有此列：发现 'a, b'；请指明是哪一列：--text-column NAME；首行须为列名"
+        "rows.csv 第 2 行，列 'text'：没有此列：发现 'a, b'；请指明是哪一列：--text-column NAME；首行须为列名，例如这两行：text,label 和 我要退货,退货"
     )
     error = errors.InputError(message("text.holds_rows", name="a.json"), found=message("text.object", whole="x"))
     assert str(error) == "a.json holds no rows: found 'an object with x'"

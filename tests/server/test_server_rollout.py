@@ -74,7 +74,7 @@ def test_versions_change_while_customers_ask(running: Running, models: Path, cap
     versions = {row[0] for row in connection.execute("SELECT DISTINCT version FROM events WHERE model = 'sentiment'")}
     connection.close()
     assert versions == {first, second}
-    code = main(["ship", "versions", "sentiment", "--url", running.url, "--key", running.key])
+    code = main(["ship", "versions", "sentiment", "--server", running.url, "--key", running.key])
     shown = capsys.readouterr().out
     assert code == 0
     assert f"sentiment: {first} is live" in shown
@@ -109,7 +109,7 @@ def test_customers_keys_change_nothing(running: Running, capsys: pytest.CaptureF
     for asked in (httpx.get, httpx.post):
         assert asked(f"{running.url}/versions/sentiment", headers=headers).status_code == 403
     assert httpx.get(f"{running.url}/versions/none", headers=running.headers).status_code == 404
-    assert main(["ship", "versions", "sentiment", "--url", running.url, "--key", key]) == 2
+    assert main(["ship", "versions", "sentiment", "--server", running.url, "--key", key]) == 2
     assert "admin" in capsys.readouterr().err
-    assert main(["ship", "versions", "sentiment", "--url", "http://127.0.0.1:9", "--key", key]) == 2
+    assert main(["ship", "versions", "sentiment", "--server", "http://127.0.0.1:9", "--key", key]) == 2
     assert "cannot be reached" in capsys.readouterr().err

@@ -24,17 +24,13 @@ from pydantic import Field
 from noria.core.errors import InputError, RowError, SettingError
 from noria.core.messages import message
 from noria.core.settings import Settings, read_toml
+from noria.text.columns import COLUMNS, cell_of
+from noria.text.headings import bare_name
 from noria.text.mentions import Brand, Finder, readable
 from noria.text.records import read_records
 
 MOST_NAMED = 16
 """Names of one text that are counted: those of the list first, then in their order. A text that lists a thousand is about none."""
-_COLUMNS: dict[str, tuple[str, ...]] = {
-    "name": ("name", "entity", "brand", "名称", "实体", "品牌"),
-    "kind": ("kind", "type", "类型", "类别"),
-    "aliases": ("aliases", "alias", "别名", "简称", "又名"),
-    "excluded": ("excluded", "exclude", "except", "除外", "排除"),
-}
 _KINDS = {
     **dict.fromkeys(("person", "people", "per", "人物", "人", "人名"), "person"),
     **dict.fromkeys(
@@ -152,14 +148,10 @@ def _values(path: Path) -> Iterator[dict[str, Any]]:
     for _, row in read_records(path):
         if isinstance(row, RowError):
             raise row
-        cells = {str(key).strip().casefold(): value for key, value in row.items()}
-        held = {field: _cell(cells, columns) for field, columns in _COLUMNS.items()}
+        cells = {bare_name(str(key)): value for key, value in row.items()}
+        held: dict[str, Any] = {field: cell_of("names", field, cells) for field in COLUMNS["names"]}
         if held["name"]:
             yield {field: value for field, value in held.items() if value not in (None, "")}
-
-
-def _cell(cells: Mapping[str, Any], columns: Sequence[str]) -> Any:
-    return next((cells[column] for column in columns if cells.get(column) not in (None, "")), None)
 
 
 def _listed(values: Mapping[str, Any], path: str | Path, place: int) -> Listed:

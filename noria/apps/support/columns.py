@@ -14,30 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from noria.core.errors import RowError
 from noria.core.messages import message
+from noria.text.columns import names_of
 
 from .languages import NAMES, code_of
 
 Role = Literal["questions", "paraphrases", "test", "answer", "id", "language", "accepted", "asked", "when", "source"]
 
-_ROLES: dict[Role, str] = {
-    "questions": "question questions q query faq prompt title 问题 标准问题 标准问 标准问法 主问题 问句 提问 问",
-    "paraphrases": "paraphrase paraphrases phrasings similar similarquestion similarquestions alternative alternatives alternativequestion "
-    "alternativequestions variant variants utterance utterances 相似问题 相似问法 相似问 相似问句 相似 近似问 近似问题 扩展问 扩展问题 其他问法 其它问法 "
-    "其他问题 同义问 同义问题 同义问法",
-    "test": "test tests testquestion testquestions 测试问题 测试",
-    "answer": "answer answers a response reply standardanswer 答案 回答 回复 答复 解答 标准答案 答",
-    "id": "id no key entry 编号 序号 条目",
-    "language": "language lang locale 语言 语种",
-    "asked": "asked times 次数 提问次数",
-    "when": "when 条件 适用条件",
-    "accepted": "accepted accept approved 采纳 接受 通过 已采纳",
-    "source": "source 来源",
-}
-_COLUMNS: dict[str, Role] = {name: role for role, names in _ROLES.items() for name in names.split()}
+_COLUMNS = {name.replace(" ", ""): role for role in get_args(Role) for name in names_of("faq", role)}
 # Not `id` and `no`: question_id and question_no are numbers, in no language.
 _SUFFIXES = {*NAMES, *re.findall("..", "zhenjakodefresitptruarthvinlpltrhisvcselukhefamsdafihuro")}
 _APART = re.compile(r"\s*(?:[\r\n]+|\|\||[|｜])\s*")

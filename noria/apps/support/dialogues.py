@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import message
+from noria.text.columns import names_of
 from noria.text.records import read_records
 
 Speaker = Literal["customer", "desk"]
@@ -35,10 +36,8 @@ _DESK = _names(
     "advisor 客服 坐席 座席 商家 卖家 店家 机器人 人工 人工客服 系统 助手 店小二 小二 答"
 )
 _TURNS = ("turns", "messages", "conversation", "conversations", "dialogue", "dialog", "log", "对话")
-_WHO = ("speaker", "role", "from", "sender", "author", "who", "角色", "发送者", "发言人", "说话人", "身份")
-_SAID = ("text", "content", "value", "message", "utterance", "body", "内容", "消息", "文本", "话语")
-_WHICH = _names(
-    "dialogue dialog conversation session conversation_id dialogue_id dialog_id session_id chat_id 会话 会话id 对话 对话id 会话编号"
+_WHO, _SAID, _WHICH = (
+    tuple(name.replace(" ", "_") for name in names_of("dialogues", part)) for part in ("speaker", "text", "dialogue")
 )
 _LINE = re.compile(
     r"^\s*(?:\[[^\]]{0,40}\]\s*|\d[\d:/\-. ]{3,24}\s+)?([^\s:：]{1,16}(?: [^\s:：]{1,12})?)\s*[:：]\s*(.*)$"

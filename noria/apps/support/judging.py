@@ -17,6 +17,7 @@ from noria.apps.embedding import Embed
 from noria.core.errors import InputError, RowError
 from noria.core.figure import Figure, proportion
 from noria.core.messages import message
+from noria.text.columns import names_of
 from noria.text.records import read_records
 
 from .desk import Desk, form
@@ -24,9 +25,7 @@ from .faq import Faq
 from .plain import plain
 from .replies import Reply
 
-_ASKED = ("question", "text", "query", "问题", "问", "提问", "utterance")
-_QUOTED = ("quote", "quotation", "引文", "原文")
-_MEANT = ("entry", "id", "label", "intent", "answer", "条目", "编号", "答案", "标签", "标准问题", "标准问")
+_ASKED, _QUOTED, _MEANT = (names_of("asked", part) for part in ("question", "quote", "meant"))
 
 
 class Quotation(str):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from noria.core.progress import Report
+from noria.cli.manners import Commands, report
 
 from .settings import DemoSettings
 
-app = App(name="demo")
+app = Commands(name="demo")
 
 
 @app.default
@@ -18,7 +18,6 @@ def demo(
     *,
     settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSettings(),
     redo: tuple[str, ...] = (),
-    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Turn the whole wheel once on bundled real text, then open the console.
 
@@ -26,9 +25,7 @@ def demo(
     ----------
     redo
         Stages to run again although they are done: corpus, pretrain, base, sentiment, entities, compress, ship, grow.
-    json
-        Write progress, plan and ledger as JSON lines, for programs.
     """
     from .runner import turn
 
-    return turn(settings, Report.for_terminal(as_json=json), redo=redo)
+    return turn(settings, report(), redo=redo)

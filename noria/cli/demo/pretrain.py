@@ -24,7 +24,7 @@ def settings_for(context: Context) -> PretrainSettings:
     return PretrainSettings(
         sets=SETS,
         tokenizer=context.root / "tokenizer",
-        seconds=context.settings.pretrain_seconds,
+        minutes=context.settings.pretrain_minutes,
         seed=context.settings.seed,
     )
 
@@ -35,7 +35,7 @@ def plan(context: Context) -> str:
     return (
         f"train a tokenizer of {VOCABULARY:,} tokens on newspaper and reviews, then a Llama-style model from nothing, as large as "
         f"the time allows at this machine's speed, beside unigram and 5-gram baselines on the same text; "
-        f"about {settings.seconds:.0f} s in all"
+        f"about {settings.minutes:g} min in all"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from noria import __version__
 from noria.api import stages
 from noria.api.stages import KeyedStage, held, read_stage, stage_file
+from noria.cli.manners import print_made
 from noria.core.errors import plain_errors, unknown
 from noria.core.folder import clear_partial, write_json
 from noria.core.progress import Report
@@ -22,7 +23,7 @@ from .settings import Context, DemoSettings, Stage
 INPUTS: dict[str, tuple[str, ...]] = {
     # stage -> the stages it reads and the settings it depends on; it is done again when one of them changed
     "corpus": ("seed",),
-    "pretrain": ("corpus", "pretrain_seconds", "seed"),
+    "pretrain": ("corpus", "pretrain_minutes", "seed"),
     "base": ("corpus",),
     "sentiment": ("base", "sentiment_minutes", "seed"),
     "entities": ("base", "entities_minutes", "seed"),
@@ -126,4 +127,7 @@ def write_ledger(chosen: list[Stage], context: Context, seconds: float) -> None:
     )
     for record in done:
         context.report.note(f"{record['name']:<10} {record['seconds']:>6.0f} s  {record['line']}")
-    context.report.note(f"report: {context.root / 'report.html'}", **{"report": str(context.root / "report.html")})
+    page = context.root / "report.html"
+    context.report.note(f"report: {page}", report=str(page))
+    shown = [{name: record[name] for name in ("name", "seconds", "line")} for record in done]
+    print_made({"result": "demo", "path": context.root, "report": page, "stages": shown}, page)

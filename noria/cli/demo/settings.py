@@ -26,8 +26,8 @@ class DemoSettings(Settings):
     """Turn the whole wheel with small budgets, in about five minutes: to see that it works, not how well."""
     seed: int = 0
     """Seed of every random choice."""
-    pretrain_seconds: Annotated[float, Field(ge=1, le=36_000)] = 150.0
-    """Time budget of pretraining, in seconds, with its baselines and figures."""
+    pretrain_minutes: Annotated[float, Field(ge=0.02, le=600)] = 2.5
+    """Time budget of pretraining, in minutes, with its baselines and figures."""
     sentiment_minutes: Annotated[float, Field(ge=0.05, le=600)] = 5.0
     """Time budget of fine-tuning for sentiment, in minutes, with its baseline and figures."""
     entities_minutes: Annotated[float, Field(ge=0.05, le=600)] = 3.0
@@ -43,7 +43,7 @@ class DemoSettings(Settings):
         """Return the settings with the budgets that hold: those of `quick` where it is on."""
         if not self.quick:
             return self
-        return self.replace(pretrain_seconds=45.0, sentiment_minutes=0.8, entities_minutes=0.6)
+        return self.replace(pretrain_minutes=0.75, sentiment_minutes=0.8, entities_minutes=0.6)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from noria.cli.manners import Commands
 
 from .answers import app as answers
 from .forecast import forecast
@@ -11,7 +11,7 @@ from .report import report
 from .share import share
 from .users import users
 
-app = App(
+app = Commands(
     name="grow",
     help="""Usage events and market series -> growth, share, forecast, promotion, report.
 

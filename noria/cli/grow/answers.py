@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App
-
 import noria
+from noria.cli import dry
+from noria.cli.manners import Commands, DryRun, printed, report
 from noria.core.messages import for_terminal, joined, message
-from noria.core.progress import Report
+from noria.core.progress import manner
 from noria.grow.answers.settings import AskSettings, CountSettings
 
-from .shown import Flatten, Switch, percent, print_json, print_table
+from .shown import Flatten, percent, print_table
 
 if TYPE_CHECKING:
     from noria.grow.answers.study import AnswerStudy, Difference
 
-app = App(
+app = Commands(
     name="answers",
     help="""Share of answer: how often assistants name each brand when they are asked what customers ask.
 
@@ -26,7 +26,7 @@ app = App(
 
         noria grow answers ask questions.csv --brands brands.csv --assistant mine=http://127.0.0.1:8000/v1 --out answers
         noria grow answers show answers
-        noria grow answers show answers --series series.csv
+        noria grow answers show answers --out series.csv
         noria grow share series.csv --measure "answers naming it" --market mine
     """,
 )
@@ -40,7 +40,7 @@ def ask(
     brands: Path,
     out: Path,
     settings: Annotated[AskSettings, Flatten] = AskSettings(),
-    json: Switch = False,
+    dry_run: DryRun = False,
 ) -> int:
     """Put each question to each assistant so many times, and keep every raw answer; the same command goes on where it was cut off.
 
@@ -62,17 +62,24 @@ def ask(
         A file with a column brand (品牌) and, where needed, aliases, ambiguous and except.
     out
         The folder of the answers; asked again on a later day, it holds a second wave.
-    json
-        Print JSON, for programs.
     """
-    found = noria.answers.ask(
-        questions, brands=brands, out=out, settings=settings, progress=Report.for_terminal(as_json=json)
-    )
-    if json:
-        return print_json(found.facts)
-    for note in found.summary:
-        print(for_terminal(note))
-    return 0
+    if dry_run:
+        return _dry(questions, brands, out, settings)
+    found = noria.answers.ask(questions, brands=brands, out=out, settings=settings, progress=report())
+    return printed(found.facts, lambda: print(*map(for_terminal, found.summary), sep="\n"))
+
+
+def _dry(questions: Path, brands: Path, out: Path, settings: AskSettings) -> int:
+    """Print what would be asked of whom, all of a wave that nothing is known of yet."""
+    from noria.grow.answers.tables import read_brands, read_questions
+
+    asked = len(read_questions(questions)[0])
+    names = joined("join.list", [one.partition("=")[0] for one in settings.assistant])
+    calls = asked * settings.draws * len(settings.assistant)
+    calls = min(calls, settings.limit) if settings.limit else calls
+    sends = message("dry.asks", questions=asked, draws=settings.draws, assistants=names, calls=calls)
+    counts = {questions: asked, brands: len(read_brands(brands))}
+    return dry.show(dry.Plan({"questions": questions, "brands": brands}, out=out, sends=sends), counts.__getitem__)
 
 
 @app.command
@@ -82,9 +89,8 @@ def show(
     *,
     brands: Path | None = None,
     sentiment: str | None = None,
-    series: Path | None = None,
+    out: Path | None = None,
     settings: Annotated[CountSettings, Flatten] = CountSettings(),
-    json: Switch = False,
 ) -> int:
     """How often each brand is named, named first and well spoken of, with intervals over questions; and what differs.
 
@@ -95,7 +101,7 @@ def show(
         noria grow answers show answers
         noria grow answers show answers --brands more-brands.csv --json
         noria grow answers show answers --sentiment runs/demo/sentiment-served
-        noria grow answers show answers --series series.csv
+        noria grow answers show answers --out series.csv
 
     Parameters
     ----------
@@ -105,17 +111,13 @@ def show(
         Other brands or names than those given then: all raw answers are counted anew.
     sentiment
         A model folder, or a server's address up to /v1 (key: NORIA_KEY), that classifies texts: who is well spoken of.
-    series
+    out
         Write the rates there as a series, for `noria grow share` and `noria grow forecast`.
-    json
-        Print JSON, for programs.
     """
-    found = noria.answers.show(answers, brands=brands, sentiment=sentiment, series=series, settings=settings)
-    if json:
-        return print_json(found.facts)
-    _print(found.study, list(found.rows), sentiment, settings.level)
-    if series is not None:
-        print(for_terminal(message("answers.series_at", path=series)))
+    found = noria.answers.show(answers, brands=brands, sentiment=sentiment, series=out, settings=settings)
+    printed(found.facts, lambda: _print(found.study, list(found.rows), sentiment, settings.level))
+    if out is not None and not manner().json:
+        print(for_terminal(message("answers.series_at", path=out)))
     return 0
 
 

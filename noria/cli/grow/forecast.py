@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import noria
+from noria.cli.manners import printed
 from noria.core.messages import Message, for_terminal, message
 from noria.grow.market.settings import ListingSettings
 from noria.grow.settings import ForecastSettings, JointSettings, LogSettings, MarketSettings
 
 from .backtested import print_tested
 from .joint import print_joint
-from .shown import Flatten, Switch, entity_name, percent, print_json, print_table, write_parquet
+from .shown import Flatten, entity_name, percent, print_table, write_parquet
 
 if TYPE_CHECKING:
     from noria.grow.forecast.ahead import Outcome
@@ -28,7 +29,6 @@ def forecast(
     joint: Annotated[JointSettings, Flatten] = JointSettings(),
     listing: Annotated[ListingSettings, Flatten] = ListingSettings(),
     out: Path | None = None,
-    json: Switch = False,
 ) -> int:
     """Forecasts with intervals, back-tested against "nothing changes": shares, levels, flows, a log's users, rivals, generations.
 
@@ -53,16 +53,11 @@ def forecast(
         A CSV, Excel or Parquet file of points with a header of provenance; with --of users a log, as `noria grow users` reads it.
     out
         Write median and interval there, as Parquet.
-    json
-        Print JSON, for programs.
     """
     found = noria.forecast(series, settings=[what, settings, log, joint, listing])
     if out:
         write_parquet(list(found.rows), out)
-    if json:
-        return print_json(found.facts)
-    _print(found.study, list(found.rows), settings.draws)
-    return 0
+    return printed(found.facts, lambda: _print(found.study, list(found.rows), settings.draws))
 
 
 def _print(found: Outcome, rows: list[dict[str, Any]], draws: int) -> None:

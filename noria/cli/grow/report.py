@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 import noria
-from noria.core.messages import for_terminal, message
+from noria.cli.manners import print_note, printed, record_of
+from noria.core.messages import message
 from noria.grow.market.settings import DriverSettings, ListingSettings, PotentialSettings
 from noria.grow.promote.settings import PlanBasis
 from noria.grow.settings import AheadSettings, LogSettings, MarketSettings, UserSettings
@@ -73,6 +73,5 @@ def report(
         settings=[settings, user_settings, market, drive, sizing, listing],
     )
     for what, why in found.left_out.items():
-        print(for_terminal(message("lines.report", what=what, why=why)), file=sys.stderr)
-    print(found.path)
-    return 0
+        print_note(message("lines.report", what=what, why=why))
+    return printed(record_of(found), lambda: print(found.path))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import noria
+from noria.cli.manners import printed
 from noria.core.figure import number
 from noria.core.messages import environment_language, for_terminal, joined, message, term
 from noria.grow.market.settings import BasisSettings, DriverSettings, PotentialSettings, TargetSettings
@@ -18,7 +19,6 @@ from .shown import (
     Switch,
     entity_name,
     percent,
-    print_json,
     print_lying_or_standing,
     print_table,
     write_parquet,
@@ -44,7 +44,6 @@ def share(
     potential: Path | None = None,
     position: Path | None = None,
     out: Path | None = None,
-    json: Switch = False,
 ) -> int:
     """Market shares on one base, with an explicit rest, how concentrated the market is, and what moved it.
 
@@ -74,8 +73,6 @@ def share(
         A lake's folder or a log's file: its users in segments, scored as targets with the reasons.
     out
         Write the shares there, as Parquet.
-    json
-        Print JSON, for programs.
     """
     found = noria.share(
         series,
@@ -87,10 +84,7 @@ def share(
     )
     if out:
         write_parquet(list(found.rows), out)
-    if json:
-        return print_json(found.facts)
-    _print(found.study, found.facts, list(found.rows))
-    return 0
+    return printed(found.facts, lambda: _print(found.study, found.facts, list(found.rows)))
 
 
 def _print(study: MarketAnalyses, facts: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:

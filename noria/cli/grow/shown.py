@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from noria.cli.manners import finite
 from noria.core.messages import catalogue, for_terminal, message, term
 from noria.grow.market.labels import OTHER
 
@@ -26,23 +25,6 @@ def percent(value: float | None) -> str | None:
 def entity_name(name: str) -> str:
     """Return an entity's name as the terminal's reader has it: the rest is a word of ours, and any other name the data's own."""
     return for_terminal(term(OTHER)) if name == OTHER else name
-
-
-def print_json(value: object) -> int:
-    """Print a value as JSON, null for what is infinite or not known; return the exit code 0."""
-    print(json.dumps(finite(value), ensure_ascii=False, indent=1, allow_nan=False))
-    return 0
-
-
-def finite(value: Any) -> Any:
-    """Return a value with None for numbers that JSON does not have."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

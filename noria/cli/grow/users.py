@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import noria
+from noria.cli.manners import printed
 from noria.core.messages import environment_language, for_terminal, message
 from noria.grow.settings import LogSettings, UserSettings
 
 from .lifetime import print_ahead, print_held_out
-from .shown import Flatten, Switch, print_json, print_table, write_parquet
+from .shown import Flatten, Switch, print_table, write_parquet
 
 if TYPE_CHECKING:
     from noria.grow.users.study import UserStudy
@@ -25,7 +26,6 @@ def users(
     lake: str | None = None,
     by_segment: Switch = False,
     out: Path | None = None,
-    json: Switch = False,
 ) -> int:
     """Active users, growth accounting that adds up in every period, retention, habits, needs, and who will come back.
 
@@ -49,8 +49,6 @@ def users(
         Account within each segment too; --by names other columns.
     out
         Write the growth accounting there, as Parquet.
-    json
-        Print JSON, for programs.
     """
     from noria.core.errors import SettingError
 
@@ -63,10 +61,7 @@ def users(
     found = noria.users(log or lake, by_segment=by_segment, settings=[settings, user_settings])
     if out:
         write_parquet(list(found.rows), out)
-    if json:
-        return print_json(found.facts)
-    _print(found.study)
-    return 0
+    return printed(found.facts, lambda: _print(found.study))
 
 
 def _print(study: UserStudy) -> None:

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import Message, message
+from noria.text.columns import as_it_should_be, cell_of, columns_among, names_of
+from noria.text.headings import bare_name
 from noria.text.language import language_of
 from noria.text.mentions import Brand, readable
 from noria.text.records import read_records
 
-_QUESTION = ("question", "questions", "prompt", "query", "text", "问题", "提问", "问句", "题目")
-_ID = ("id", "编号", "序号")
-_LANGUAGE = ("language", "lang", "语言", "语种")
-_BRAND = ("brand", "name", "entity", "品牌", "名称")
-_ALIASES = ("aliases", "alias", "别名", "又名", "简称")
-_AMBIGUOUS = ("ambiguous", "歧义", "多义")
-_EXCEPT = ("except", "exclude", "excluded", "除外", "排除")
+SHOWN = 8
+"""Names of a column that an error shows."""
 _PARTS = re.compile(r"[/|;；、,，\n]")
 
 
@@ -49,18 +46,18 @@ def read_questions(path: str | Path) -> tuple[list[Question], list[Message]]:
     found: dict[str, Question] = {}
     asked: set[str] = set()
     repeated = 0
-    for line, row in _rows(path, _QUESTION, message("answers.needs_question")):
-        text = " ".join(_cell(row, _QUESTION).split())
+    for line, row in _rows(path, "questions", "question", message("answers.needs_question")):
+        text = " ".join(_cell(row, "questions", "question").split())
         if not text:
             continue
         if text in asked:
             repeated += 1
             continue
         asked.add(text)
-        name = _cell(row, _ID) or hashlib.sha256(text.encode()).hexdigest()[:8]
+        name = _cell(row, "questions", "id") or hashlib.sha256(text.encode()).hexdigest()[:8]
         if name in found:
             raise RowError(message("answers.id_twice"), file=path, line=line, field="id", found=name)
-        found[name] = Question(name, text, (_cell(row, _LANGUAGE) or language_of(text)).lower()[:2])
+        found[name] = Question(name, text, (_cell(row, "questions", "language") or language_of(text)).lower()[:2])
     if not found:
         raise InputError(message("answers.no_questions", path=path))
     return list(found.values()), [message("answers.repeated", count=repeated)] if repeated else []
@@ -77,12 +74,12 @@ def read_brands(path: str | Path) -> list[Brand]:
     """
     found: dict[str, Brand] = {}
     owners: dict[str, str] = {}
-    for line, row in _rows(path, _BRAND, message("answers.needs_brand")):
-        name = _cell(row, _BRAND)
+    for line, row in _rows(path, "brands", "brand", message("answers.needs_brand")):
+        name = _cell(row, "brands", "brand")
         if not name:
             continue
-        ambiguous, excluded = _names(row, _AMBIGUOUS), _names(row, _EXCEPT)
-        aliases = tuple(dict.fromkeys([name, *_names(row, _ALIASES), *ambiguous]))
+        ambiguous, excluded = _names(row, "ambiguous"), _names(row, "except")
+        aliases = tuple(dict.fromkeys([name, *_names(row, "aliases"), *ambiguous]))
         for alias in aliases:
             owner = owners.setdefault(readable(alias).casefold(), name)
             if owner != name:
@@ -106,7 +103,7 @@ def read_brands(path: str | Path) -> list[Brand]:
     return list(found.values())
 
 
-def _rows(path: str | Path, wanted: Sequence[str], what: Message) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows(path: str | Path, kind: str, part: str, what: Message) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield the rows of a file with their lines, keys in small letters.
 
     Raises:
@@ -116,19 +113,20 @@ def _rows(path: str | Path, wanted: Sequence[str], what: Message) -> Iterator[tu
     for line, row in read_records(path):
         if isinstance(row, RowError):
             raise row
-        row = {str(key).strip().lower(): value for key, value in row.items()}
-        if not checked and not any(name in row for name in wanted):
-            raise InputError(what, found=", ".join(row), allowed=wanted)
+        if not checked and not columns_among(kind, part, row):
+            raise InputError(
+                what, found=", ".join(row), allowed=names_of(kind, part)[:SHOWN], hint=as_it_should_be([part])
+            )
         checked = True
-        yield line, row
+        yield line, {bare_name(str(key)): value for key, value in row.items()}
 
 
-def _cell(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    value = next((row[name] for name in names if row.get(name) not in (None, "")), "")
-    return str(value).strip()
+def _cell(row: Mapping[str, Any], kind: str, part: str) -> str:
+    value = cell_of(kind, part, row)
+    return "" if value is None else str(value).strip()
 
 
-def _names(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    value = next((row[name] for name in columns if row.get(name) not in (None, "")), "")
-    parts = value if isinstance(value, list) else _PARTS.split(str(value))
+def _names(row: Mapping[str, Any], part: str) -> list[str]:
+    value = cell_of("brands", part, row)
+    parts = value if isinstance(value, list) else _PARTS.split("" if value is None else str(value))
     return [part for part in (str(one).strip() for one in parts) if part]

@@ -26,8 +26,8 @@ class BasisSettings(ListingSettings):
     """Time a decomposition begins with; the first whole one where not given."""
     last: str | None = None
     """Time it ends with; the last whole one where not given."""
-    split: Literal["tenant", "app", "model", "segment"] | None = None
-    """Of a lake's events: the column whose values are the segments of the market."""
+    market_column: Literal["tenant", "app", "model", "segment"] | None = None
+    """Of a lake's events: the column whose values are the markets, of which --market names one."""
 
 
 class DriverSettings(Settings):

@@ -78,8 +78,8 @@ def open_market(where: str | Path | None, log: LogSettings | None = None, basis:
     if where is None:
         series = read_series(chatbot_shares())
     elif Path(where).is_dir():
-        by = "app" if log.segment == LogSettings().segment and basis.split != "app" else log.segment
-        series = served_series(events(where), by, log.period, split=basis.split, calendar=log.calendar())
+        by = "app" if log.segment == LogSettings().segment and basis.market_column != "app" else log.segment
+        series = served_series(events(where), by, log.period, split=basis.market_column, calendar=log.calendar())
     else:
         series = read_series(where, series_options(log))
     return without(series, basis.without) if basis.without else series

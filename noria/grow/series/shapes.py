@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from noria.core.errors import InputError
+from noria.core.errors import InputError, did_you_mean
 from noria.core.messages import Message, joined, message
 from noria.grow.log.columns import column_named
 from noria.grow.log.date_order import DateOrder
+from noria.text.columns import as_it_should_be
 from noria.text.headings import bare_name
 from noria.text.numbers import MISSING, number_of, style_of
 
@@ -335,6 +336,8 @@ def _columns_flag(used: Mapping[str, str], values: Sequence[str], *, wide: bool)
 def _missing(part: str, name: str, header: Sequence[str], path: Path) -> InputError:
     flags = {"time": "--time", "value": "--value", "segment": "--segment"}
     hint: Message | None = message("grow.name_flag", flag=flags[part]) if part in flags else None
+    form = as_it_should_be(["time", "entity", "value"])
+    hint = did_you_mean(name, header) or (joined("join.clauses", [hint, form]) if hint else form)
     if column_named("user", header):
         hint = message("grow.perhaps_a_log")
     return InputError(

@@ -86,8 +86,8 @@ def splits(documents: Sequence[Document], settings: CleanSettings) -> dict[str, 
     """Return the documents of each split, whole groups together."""
     sides = split_of(
         [str(document.meta["group"]) for document in documents],
-        valid=settings.valid,
-        test=settings.test,
+        valid=settings.valid_share,
+        test=settings.test_share,
         seed=settings.seed,
     )
     parts: dict[str, list[Document]] = {name: [] for name in SPLITS}

@@ -36,18 +36,18 @@ class CleanSettings(Settings):
     """Put <PHONE>, <EMAIL>, <ID> and the like in the place of personal data."""
     near: Annotated[float, Field(ge=0, le=1)] = 0.8
     """Jaccard similarity of character shingles from which texts are near duplicates; 0 leaves near duplicates alone."""
-    valid: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    valid_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the groups that goes into the validation split."""
-    test: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    test_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the groups that goes into the test split."""
     seed: int = 0
     """Seed of the split and of the hashes."""
 
     @model_validator(mode="after")
     def _leaves_training(self) -> CleanSettings:
-        if self.valid + self.test >= 1:
+        if self.valid_share + self.test_share >= 1:
             raise ValueError(
-                f"valid {self.valid} and test {self.test} leave nothing for training: together less than 1"
+                f"valid_share {self.valid_share} and test_share {self.test_share} leave nothing for training: together less than 1"
             )
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")

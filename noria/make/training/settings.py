@@ -172,11 +172,11 @@ class PretrainSettings(Settings):
     """Longest text the model sees at once, in tokens; where None, 128, or 256 for models that take longer."""
     tokens_per_step: Annotated[int, Field(ge=16, le=100_000_000)] | None = None
     """Tokens of one optimiser step; where None, the fewer the less text the time budget lets the model see."""
-    seconds: Annotated[float, Field(gt=0)] = 90.0
-    """Time budget of the whole run: tokenizer, baselines, steps, judging and figures. The number of steps is fixed from it at the
-    start, and revised where the machine turns out to be slower or faster."""
+    minutes: Annotated[float, Field(gt=0)] = 1.5
+    """Time budget of the whole run, in minutes: tokenizer, baselines, steps, judging and figures. The number of steps is fixed from it
+    at the start, and revised where the machine turns out to be slower or faster."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimiser steps; where given, `seconds` is not looked at."""
+    """Optimiser steps; where given, `minutes` is not looked at."""
     seed: int = 0
     """Seed of the first weights, of the order of documents and of what is masked."""
     optimizer: PretrainRates = PretrainRates()

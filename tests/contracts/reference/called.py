@@ -26,7 +26,7 @@ def commands_page() -> str:
         told = app.generate_docs(output_format="markdown", recursive=True).split("\n", 1)[1]
     told = told.replace("```console", "```text")
     told = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", told).replace("Table of Contents", "All commands")
-    exits = "Exit codes: 0 done, 1 our fault, 2 yours to mend, 3 refused, 130 interrupted ([errors](errors.md))."
+    exits = "[Exit codes](../command-line.md#exit-codes): 0 done, 1 our fault, 2 yours to mend, 3 judged and not passed, 130 and 143 ended by a signal."
     return "\n".join([*title("Commands", f"Every command and flag of `noria`. {exits}"), prose(told).strip(), ""])
 
 

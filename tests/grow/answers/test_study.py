@@ -186,7 +186,7 @@ def test_the_commands_from_tables_to_a_series_in_both_languages(
         assert main([*command, "--draws", "2", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["answered"], facts["left"]) == (4, 0)
-    assert main(["grow", "answers", "show", "a", "--series", "s.csv"]) == 0
+    assert main(["grow", "answers", "show", "a", "--out", "s.csv"]) == 0
     said = capsys.readouterr().out
     assert "bot (one), wave" in said
     assert "100.0% [22.4, 100.0]" in said

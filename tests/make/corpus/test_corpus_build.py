@@ -153,7 +153,7 @@ def test_kill_9_loses_at_most_a_part(tmp_path: Path) -> None:
         (["rows.jsonl"], "--out"),
         (["rows.jsonl", "--out", "corpus", "--near", "3"], "--near is not allowed: found '3'"),
         (["rows.jsonl", "--out", "corpus", "--min-lenght", "3"], "--min-length"),
-        (["rows.jsonl", "--out", "corpus", "--valid", "0.6", "--test", "0.6"], "nothing for training"),
+        (["rows.jsonl", "--out", "corpus", "--valid-share", "0.6", "--test-share", "0.6"], "nothing for training"),
         (["rows.jsonl", "--out", "corpus", "--text-field", "body"], "line 1, field 'body': the text is missing"),
         (["rows.jsonl", "--out", "corpus", "--unit", "word"], "unit"),
     ],

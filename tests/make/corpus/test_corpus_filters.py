@@ -77,6 +77,6 @@ def test_han_share() -> None:
 
 def test_settings_that_contradict_each_other() -> None:
     with pytest.raises(SettingError, match="nothing for training"):
-        CleanSettings.make(valid=0.5, test=0.5)
+        CleanSettings.make(valid_share=0.5, test_share=0.5)
     with pytest.raises(SettingError, match="min_length 9 is above max_length 3"):
         CleanSettings.make(min_length=9, max_length=3)

@@ -112,7 +112,7 @@ def test_a_page_a_table_and_a_text_are_three_files_and_both_counts_stand_in_the_
     (folder / "scan.pdf").write_bytes(CONTENTS["scan"][1])
     (folder / "photo.png").write_bytes(b"\x89PNG")
     report = Report(stream=io.StringIO())
-    out = build_corpus([folder], tmp_path / "corpus", CleanSettings(valid=0.0, test=0.0), report=report)
+    out = build_corpus([folder], tmp_path / "corpus", CleanSettings(valid_share=0.0, test_share=0.0), report=report)
     facts = read_manifest(out).facts
     assert facts["read"] == {"CSV or TSV": 1, "HTML": 1, "text or Markdown": 1}
     assert {reason: one["names"] for reason, one in facts["not_read"].items()} == {
@@ -135,7 +135,10 @@ def test_where_a_text_stood_is_kept_while_it_is_cleaned(tmp_path: Path) -> None:
     ]
     (tmp_path / "book.pdf").write_bytes(pdf(pages, title="书"))
     out = build_corpus(
-        [tmp_path / "book.pdf"], tmp_path / "corpus", CleanSettings(valid=0.0, test=0.0), report=Report.silent()
+        [tmp_path / "book.pdf"],
+        tmp_path / "corpus",
+        CleanSettings(valid_share=0.0, test_share=0.0),
+        report=Report.silent(),
     )
     (document,) = read_documents(out / "train.jsonl")
     assert document.meta["title"] == "书"

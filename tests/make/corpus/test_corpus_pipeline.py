@@ -144,7 +144,7 @@ def test_no_group_label_conflict_or_near_duplicate_crosses_a_split(
         Document(str(number), text, {"label": label} if group is None else {"label": label, "group": group})
         for number, (text, label, group) in enumerate(rows)
     ]
-    choice = CleanSettings(min_length=1, max_repetition=1, valid=0.3, test=0.3, seed=seed)
+    choice = CleanSettings(min_length=1, max_repetition=1, valid_share=0.3, test_share=0.3, seed=seed)
     kept, tally = clean_corpus(documents, choice)
     assert len(kept) == tally.kept == tally.rows - sum(tally.drops.values())
     side = {document.id: name for name, part in splits(kept, choice).items() for document in part}

@@ -427,7 +427,7 @@ def test_forty_documents_and_no_time_are_a_plan_that_fits_or_one_line(tmp_path: 
         lines = [json.dumps({"id": str(n), "text": f"{split} {TEXTS[n % len(TEXTS)]} {n}"}) for n in range(count)]
         (tmp_path / "corpus" / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     settings = PretrainSettings(
-        seconds=0.6,
+        minutes=0.01,
         vocab_size=512,
         model=ModelSettings(parameters=160_000),
         context=32,

@@ -111,11 +111,11 @@ def test_several_learn_what_one_does(
 def test_a_run_moves_between_layouts(run: Run, alone: Callable[[str], Path], tmp_path: Path) -> None:
     kind = "llama"
     # In one process a signal breaks its step off; among several the step is finished by all.
-    assert run(kind=kind, work=tmp_path, stop=TRIALS + 2) == [130]
+    assert run(kind=kind, work=tmp_path, stop=TRIALS + 2) == [143]
     assert len(curve(tmp_path)) == 1
-    assert run(kind=kind, work=tmp_path, ranks=2, layout="fsdp", stop=1) == [130] * 2
+    assert run(kind=kind, work=tmp_path, ranks=2, layout="fsdp", stop=1) == [130, 143]
     assert len(curve(tmp_path)) == 2
-    assert run(kind=kind, work=tmp_path, ranks=4, layout="data+tensor", stop=1) == [130] * 4
+    assert run(kind=kind, work=tmp_path, ranks=4, layout="data+tensor", stop=1) == [130, 130, 130, 143]
     assert len(curve(tmp_path)) == 3
     assert run(kind=kind, work=tmp_path) == [0]
     same(tmp_path, alone(kind))
@@ -124,7 +124,7 @@ def test_a_run_moves_between_layouts(run: Run, alone: Callable[[str], Path], tmp
 def test_dropout_differs_between_processes_and_goes_on_exactly(run: Run, tmp_path: Path) -> None:
     whole, cut, other = tmp_path / "whole", tmp_path / "cut", tmp_path / "alone"
     assert run(kind="bert", work=whole, ranks=2, dropout=0.2) == [0, 0]
-    assert run(kind="bert", work=cut, ranks=2, dropout=0.2, stop=TRIALS + 2) == [130, 130]
+    assert run(kind="bert", work=cut, ranks=2, dropout=0.2, stop=TRIALS + 2) == [130, 143]
     assert run(kind="bert", work=cut, ranks=2, dropout=0.2) == [0, 0]
     assert (cut / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
     assert run(kind="bert", work=other, dropout=0.2) == [0]

@@ -183,7 +183,7 @@ def test_with_the_ngram_of_its_folder_it_predicts_as_the_facts_say(trained: Path
 
 
 def test_what_is_left_open_is_chosen_by_the_text_and_the_time_and_kept(corpus: Path, tmp_path: Path) -> None:
-    given, told = PretrainSettings(seconds=60), io.StringIO()
+    given, told = PretrainSettings(minutes=1), io.StringIO()
     settings, material = prepare(corpus, tmp_path, given, Report(stream=told))
     full = chosen(settings, material, tmp_path, Budget(60), Report(stream=told))
     assert 512 <= full.vocab_size < 6144, "a small text has a small vocabulary"
@@ -191,7 +191,7 @@ def test_what_is_left_open_is_chosen_by_the_text_and_the_time_and_kept(corpus: P
     assert full.tokens_per_step * 8 <= len(material.shards["train"].ids)
     again = chosen(settings, material, tmp_path, Budget(1e-9), Report(stream=told))
     assert again == full, "a run that goes on takes what it began with, whatever the speed is now"
-    asked = PretrainSettings(seconds=60, context=32, model={"parameters": 200_000}, tokens_per_step=64)
+    asked = PretrainSettings(minutes=1, context=32, model={"parameters": 200_000}, tokens_per_step=64)
     settings, material = prepare(corpus, tmp_path / "asked", asked, Report(stream=told))
     kept = chosen(settings, material, tmp_path / "asked", Budget(60), Report(stream=told))
     assert (kept.context, kept.tokens_per_step, kept.model.parameters) == (32, 64, 200_000)

@@ -25,6 +25,7 @@ from noria.apps.support.dialogues import holds_dialogues, read_dialogues
 from noria.apps.support.faq import read_faq
 from noria.core.errors import InputError, RowError
 from noria.core.messages import Message, message
+from noria.text.columns import names_of
 from noria.text.formats import format_of, why_not
 from noria.text.passages import Passage as Part
 from noria.text.passages import TextDocument
@@ -36,10 +37,7 @@ from .passages import Passage, cut
 from .rules import is_rules, rule_of
 
 Kind = Literal["documents", "faq", "dialogues", "rules"]
-_TEXT = ("text", "content", "body", "正文", "内容", "文本")
-_TITLE = ("title", "name", "heading", "标题", "名称", "题目")
-_LINK = ("url", "link", "href", "address", "链接", "网址")
-_ID = ("id", "编号", "序号")
+_TEXT, _TITLE, _LINK, _ID = (names_of("documents", part) for part in ("text", "title", "link", "id"))
 TABLE_LINES = 50
 """Rows of a table that one passage holds at most."""
 

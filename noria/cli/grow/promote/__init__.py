@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from noria.cli.manners import Commands
 
 from .budget import budget
 from .experiment import experiment
@@ -11,7 +11,7 @@ from .policy import policy
 from .size import size
 from .uplift import uplift
 
-app = App(
+app = Commands(
     name="promote",
     help="""Experiments, whom to address, budget, and a plan that joins them.
 

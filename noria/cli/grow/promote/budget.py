@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from noria.core.messages import for_terminal, message
 from noria.grow.promote.settings import BudgetSettings, SpendSettings
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from noria.grow.promote.study import BudgetStudy
 
 import noria
-from noria.cli.grow.shown import Flatten, Switch, print_json, print_table, write_parquet
+from noria.cli.grow.shown import Flatten, print_table, write_parquet
+from noria.cli.manners import printed
 
 
 def budget(
@@ -23,7 +25,6 @@ def budget(
     settings: Annotated[BudgetSettings, Flatten] = BudgetSettings(),
     report: Path | None = None,
     out: Path | None = None,
-    json: Switch = False,
 ) -> int:
     """What each channel brings, how surely that is known, and how to divide the budget; or that the data do not tell.
 
@@ -41,15 +42,14 @@ def budget(
         Write one page with figures and charts there.
     out
         Write the channels there, as Parquet.
-    json
-        Print JSON, for programs.
     """
     divided = noria.promote.budget(spend, report=report, settings=[columns, settings])
     if out:
         write_parquet(list(divided.rows), out)
-    if json:
-        return print_json(divided.facts)
-    study: BudgetStudy = divided.study
+    return printed(divided.facts, lambda: _print(divided.study, divided.rows))
+
+
+def _print(study: BudgetStudy, rows: Sequence[Mapping[str, Any]]) -> None:
     found = study.budget
     source = found.responses.spend
     print(
@@ -65,7 +65,7 @@ def budget(
         )
     )
     print_table(
-        [{**row, "status": for_terminal(message(f"budget.status.{row['status']}"))} for row in divided.rows],
+        [{**row, "status": for_terminal(message(f"budget.status.{row['status']}"))} for row in rows],
         ["channel", "status", "bayes_factor", "spend", "planned", "returns", "returns_low", "returns_high", "marginal"],
     )
     print(for_terminal(found.text()))
@@ -73,4 +73,3 @@ def budget(
         print(f"  {for_terminal(study.held.text())}")
     for note in found.responses.notes:
         print(f"  {for_terminal(note)}")
-    return 0

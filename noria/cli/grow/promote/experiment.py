@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
+
 from noria.core.messages import for_terminal, message
 from noria.grow.promote.settings import CompareSettings, UnitSettings
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from noria.grow.promote.within import Within
 
 import noria
-from noria.cli.grow.shown import Flatten, Switch, percent, print_json, print_table, write_parquet
+from noria.cli.grow.shown import Flatten, percent, print_table, write_parquet
+from noria.cli.manners import printed
 
 
 def experiment(
@@ -24,10 +27,9 @@ def experiment(
     *,
     settings: Annotated[UnitSettings, Flatten] = UnitSettings(),
     compare: Annotated[CompareSettings, Flatten] = CompareSettings(),
-    within: Switch = False,
+    within: Annotated[bool, Parameter(name="--within-users", negative="")] = False,
     report: Path | None = None,
     out: Path | None = None,
-    json: Switch = False,
 ) -> int:
     """What an experiment shows: are its groups sound, what differs and how surely, and could it have been stopped.
 
@@ -40,7 +42,7 @@ def experiment(
         noria grow promote experiment games.csv --outcome rounds --estimate quantile --quantile 0.9
         noria grow promote experiment games.csv --outcome rounds --also revenue --also came_back --correction bh
         noria grow promote experiment runs/lake --variant version --outcome feedback --json
-        noria grow promote experiment runs/lake --within --exposure impression
+        noria grow promote experiment runs/lake --within-users --exposure impression
 
     Parameters
     ----------
@@ -52,20 +54,16 @@ def experiment(
         Write one page with figures and charts there.
     out
         Write the comparisons there, as Parquet.
-    json
-        Print JSON, for programs.
     """
     found = noria.promote.experiment(units, within=within, report=report, settings=[settings, compare])
     if out:
         write_parquet(list(found.rows), out)
-    if json:
-        return print_json(found.facts)
     if compare.also and not within:
-        return _show_outcomes(found.study, found.rows)
-    return (_show_within if within else _show)(found.study, found.facts)
+        return printed(found.facts, lambda: _show_outcomes(found.study, found.rows))
+    return printed(found.facts, lambda: (_show_within if within else _show)(found.study, found.facts))
 
 
-def _show(result: Experiment, results: Mapping[str, Any]) -> int:
+def _show(result: Experiment, results: Mapping[str, Any]) -> None:
     print(
         for_terminal(
             message(
@@ -111,10 +109,9 @@ def _show(result: Experiment, results: Mapping[str, Any]) -> int:
             print(for_terminal(message("lines.looking_every", variant=item.found.variant, when=when)))
     for note in result.notes:
         print(f"  {for_terminal(note)}")
-    return 0
 
 
-def _show_outcomes(found: Outcomes, rows: Sequence[Mapping[str, Any]]) -> int:
+def _show_outcomes(found: Outcomes, rows: Sequence[Mapping[str, Any]]) -> None:
     for name, one in zip(found.names, found.experiments, strict=True):
         print(f"{name}:")
         _show(one, one.as_dict())
@@ -134,10 +131,9 @@ def _show_outcomes(found: Outcomes, rows: Sequence[Mapping[str, Any]]) -> int:
         ["outcome", "group", "difference", "low", "high", "p", "p corrected", "clear"],
     )
     print(for_terminal(found.correction_text()))
-    return 0
 
 
-def _show_within(found: Within, results: Mapping[str, Any]) -> int:
+def _show_within(found: Within, results: Mapping[str, Any]) -> None:
     print(for_terminal(message("lines.what_followed", source=found.source)))
     print_table(
         [
@@ -152,4 +148,3 @@ def _show_within(found: Within, results: Mapping[str, Any]) -> int:
         ["group", "users", "shown", "rate", "low", "high"],
     )
     print(for_terminal(found.text()))
-    return 0

@@ -5,26 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from cyclopts import Parameter
+
 from noria.grow.promote.settings import PlanBasis, PlanSettings
 
 if TYPE_CHECKING:
     from noria.grow.promote.plan import Plan
 
 import noria
-from noria.cli.grow.shown import Flatten, Switch, print_json
+from noria.cli.grow.shown import Flatten
+from noria.cli.manners import printed
 
 
 def plan(
     log: Path | None = None,
     /,
     *,
-    file: Path | None = None,
+    file: Annotated[Path | None, Parameter(name="--settings")] = None,
     settings: Annotated[PlanSettings, Flatten] = PlanSettings(),
     basis: Annotated[PlanBasis, Flatten] = PlanBasis(),
     language: Literal["en", "zh"] = "en",
     report: Path | None = None,
     out: Path | None = None,
-    json: Switch = False,
 ) -> int:
     """A promotion plan: whom to address, what they ask about, channels and budget, what to expect, how to measure it.
 
@@ -34,7 +36,7 @@ def plan(
 
         noria grow promote plan runs/lake --experiment campaign.csv --whom.features visits --reach 50000
         noria grow promote plan --spend weekly.csv --columns.outcome new_users --columns.channels search --columns.channels video
-        noria grow promote plan --file promotion.toml --language zh --out plan.txt
+        noria grow promote plan --settings promotion.toml --language zh --out plan.txt
 
     Parameters
     ----------
@@ -48,17 +50,12 @@ def plan(
         Write one page with the plan and what it rests on there.
     out
         Write the plan there: as JSON where the name ends so, else as text.
-    json
-        Print JSON, for programs.
     """
     found = noria.promote.plan(log, file=file, report=report, settings=[settings, basis])
     made = found.study.plan
     if out:
         _write(made, out, language)
-    if json:
-        return print_json(found.facts)
-    print(made.text(language))
-    return 0
+    return printed(found.facts, lambda: print(made.text(language)))
 
 
 def _write(plan: Plan, out: Path, language: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import noria
-from noria.cli.grow.shown import Flatten, Switch, print_json
+from noria.cli.grow.shown import Flatten
+from noria.cli.manners import printed
 from noria.core.messages import environment_language, for_terminal
 from noria.grow.promote.settings import PolicySettings
 
@@ -16,7 +17,6 @@ def policy(
     /,
     *,
     settings: Annotated[PolicySettings, Flatten] = PolicySettings(),
-    json: Switch = False,
 ) -> int:
     """What another policy would have brought, without having shown it to anybody: IPS, SNIPS and doubly robust, with intervals.
 
@@ -32,14 +32,8 @@ def policy(
     ----------
     decisions
         A file with a row for each thing shown: user, reward, propensity, target (the other policy's probability of the same), and, for the doubly robust estimate, expected and expected_target.
-    json
-        Print JSON, for programs.
     """
     found = noria.promote.policy(decisions, settings=settings)
-    if json:
-        return print_json(found.facts)
-    print(found.name)
-    for figure in found.figures:
-        print(f"  {figure.text(environment_language())}")
-    print(for_terminal(found.study.text()))
-    return 0
+    figures = [f"  {figure.text(environment_language())}" for figure in found.figures]
+    lines = [found.name, *figures, for_terminal(found.study.text())]
+    return printed(found.facts, lambda: print(*lines, sep="\n"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import noria
-from noria.cli.grow.shown import Flatten, Switch, print_json
+from noria.cli.grow.shown import Flatten
+from noria.cli.manners import printed
 from noria.core.messages import for_terminal, message
 from noria.grow.promote.settings import SizeSettings
 
@@ -18,7 +19,6 @@ def size(
     lift: float | None = None,
     users: int | None = None,
     settings: Annotated[SizeSettings, Flatten] = SizeSettings(),
-    json: Switch = False,
 ) -> int:
     """How many users an experiment needs; or, with --users, what they can find.
 
@@ -39,13 +39,9 @@ def size(
         The same over the base: 0.05 is 5 %.
     users
         Users of the control group: finds the smallest effect, or with an effect the power.
-    json
-        Print JSON, for programs.
     """
     found = noria.promote.size(base, effect=effect, lift=lift, users=users, settings=settings)
-    if json:
-        return print_json(found.facts)
-    print(for_terminal(found.study.text()))
+    lines = [for_terminal(found.study.text())]
     if found.facts["found"] == "size":
-        print(for_terminal(message("lines.users_all", users=found.study.users)))
-    return 0
+        lines.append(for_terminal(message("lines.users_all", users=found.study.users)))
+    return printed(found.facts, lambda: print(*lines, sep="\n"))

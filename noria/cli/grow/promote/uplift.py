@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from noria.grow.promote.uplift import Uplift
 
 import noria
-from noria.cli.grow.shown import Flatten, Switch, print_json, print_table, write_parquet
+from noria.cli.grow.shown import Flatten, print_table, write_parquet
+from noria.cli.manners import printed
 
 
 def uplift(
@@ -25,7 +26,6 @@ def uplift(
     scores: Path | None = None,
     report: Path | None = None,
     out: Path | None = None,
-    json: Switch = False,
 ) -> int:
     """Whom to address: who is moved by the treatment, proved on all users, each by a score that others taught.
 
@@ -47,8 +47,6 @@ def uplift(
         Write one page with figures and charts there.
     out
         Write the Qini curve there, as Parquet.
-    json
-        Print JSON, for programs.
     """
     from noria.core.errors import SettingError
 
@@ -63,11 +61,11 @@ def uplift(
         write_parquet(found.facts["candidates"], scores)
     if out:
         write_parquet(list(found.rows), out)
-    told = {name: value for name, value in found.facts.items() if name != "candidates"}
-    return print_json(told) if json else _show(found.study)
+    facts = {name: value for name, value in found.facts.items() if name != "candidates"}
+    return printed(facts, lambda: _show(found.study))
 
 
-def _show(found: Uplift) -> int:
+def _show(found: Uplift) -> None:
     print(
         for_terminal(
             message("lines.users_teach", source=found.units.source, learnt=found.learnt, users=found.curve.users)
@@ -107,4 +105,3 @@ def _show(found: Uplift) -> int:
             ],
             ["known before", "addressed", "others", "distance"],
         )
-    return 0

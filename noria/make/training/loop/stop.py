@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from noria.core.errors import UserError
+from noria.core.errors import Interrupted, UserError
 from noria.core.messages import message
 
 WINDOW = 20
@@ -52,8 +52,11 @@ class StopRequests:
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.getsignal(number) for number in numbers}
 
+        received = signal.SIGINT
+
         def handler(number: int, frame: FrameType | None) -> None:
-            self.asked = True
+            nonlocal received
+            self.asked, received = True, signal.Signals(number)
             for each in numbers:
                 signal.signal(each, before[each])
             if self._open:
@@ -63,6 +66,9 @@ class StopRequests:
             signal.signal(number, handler)
         try:
             yield
+        except Interrupted as interrupted:
+            interrupted.exit_code = 128 + received
+            raise
         finally:
             for number in numbers:
                 signal.signal(number, before[number])

@@ -76,7 +76,7 @@ def run(
         finally:
             for worker in processes:
                 worker.end()
-    _judge(processes, stop)
+        _judge(processes, stop)
 
 
 class _Worker:

@@ -1,6 +1,6 @@
 """A corpus -> a language model, from nothing or from a base, beside baselines on the same text.
 
-    folder = pretrain(Path("corpus"), Path("model"), PretrainSettings(seconds=90), report)
+    folder = pretrain(Path("corpus"), Path("model"), PretrainSettings(minutes=1.5), report)
     folder = pretrain(Path("corpus"), Path("model"), PretrainSettings(objective="words", model={"base": "e5"}), report)
 
 The model folder loads with plain transformers: AutoModelForCausalLM, AutoModelForMaskedLM or AutoModelForSeq2SeqLM (an LSTM
@@ -80,7 +80,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
     if launch.wanted(settings.parallel):
         launch.run(pretrain, (corpus, out, settings), {"keep": keep}, settings.parallel.workers, report)
         return out
-    work, budget = out.with_name(f".{out.name}.work"), Budget(None if settings.steps else settings.seconds)
+    work, budget = out.with_name(f".{out.name}.work"), Budget(None if settings.steps else settings.minutes * 60)
     with first_process_first():
         with budget.part("tokens"):
             settings, material = prepare(corpus, work, settings, report, keep=keep)
@@ -170,7 +170,7 @@ def fit(
     pace = TrainSettings(
         seed=settings.seed,
         steps=settings.steps,
-        seconds=settings.seconds,
+        seconds=settings.minutes * 60,
         optimizer=rates_of(settings, material.vocab_size),
         number_type=settings.number_type,
         evaluations=settings.evaluations,
