@@ -120,7 +120,11 @@ class LlamaCppEngine(Decoder):
 
         asked = _body(ids, Sampling(temperature=0, logprobs=LIKELIEST), 1)
         server = self.make_room(len(ids) + 2, len(ids) + 2)
-        server.handle_completions({**asked, "logit_bias": [[expected, _RAISED]]}, on_message)
+        # Not in this thread: what a signal's handler raises in the library's callback is lost there.
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(
+                server.handle_completions, {**asked, "logit_bias": [[expected, _RAISED]]}, on_message
+            ).result()
         if not drawn or not isinstance(drawn[0], SampledToken):
             raise InternalError(message("infer.llama_cpp_failed"), found=drawn)
         return {**dict(drawn[0].top), drawn[0].token: drawn[0].logprob}

@@ -54,7 +54,7 @@ class Cut(Report):
 def test_a_search_that_was_cut_off_ends_as_one_that_was_not(made: tuple[Path, Path], tmp_path: Path):
     base, rows = made
     tried = ranges(["learning_rate=1e-5..1e-2", "regular.dropout=0,0.1"], SHORT)
-    looking = SearchSettings(trials=5, seeds=2)
+    looking = SearchSettings(trials=3, seeds=2)
 
     def run(name: str, report: Report) -> list[Figure]:
         return search(task_for("classify"), base, rows, None, tmp_path / name, SHORT, tried, looking, report)
@@ -62,7 +62,7 @@ def test_a_search_that_was_cut_off_ends_as_one_that_was_not(made: tuple[Path, Pa
     figures = run("whole", Report(stream=io.StringIO()))
     # Its values are drawn, it has not ended: the same trial is gone on with, and drawn as if nothing had happened.
     with pytest.raises(KeyboardInterrupt):
-        run("cut", Cut("trial 5 of 5: learning_rate"))
+        run("cut", Cut("trial 3 of 3: learning_rate"))
     assert not (tmp_path / "cut").exists()
     assert run("cut", Report(stream=io.StringIO())) == figures
     whole, cut = ((tmp_path / name / "trials.jsonl").read_text() for name in ("whole", "cut"))
