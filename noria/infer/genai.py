@@ -28,7 +28,7 @@ from noria.tasks.task import Task
 from .decoder import MOST, PREFILL, TOGETHER, Decoder, RoutedScheduler
 from .engine import LEAST_CORES, Kind, read_config
 from .scheduler import Scheduler, Step
-from .signal_stack import signal_stack_kept
+from .signal_stack import signal_stack_kept, signals_held
 
 forbid_telemetry()
 
@@ -75,7 +75,7 @@ class GenAiEngine(Decoder):
         # Pages of texts that ended stay until others need them: the next turn of a conversation begins with the same.
         plan.enable_prefix_caching = remembers
         try:
-            with signal_stack_kept():
+            with signals_held(), signal_stack_kept():
                 return openvino_genai.ContinuousBatchingPipeline(
                     str(self.file),
                     _no_tokenizer(),
@@ -100,7 +100,7 @@ class GenAiEngine(Decoder):
         """
         self._telling = self._telling or self._opened(1, remembers=False)
         found: dict[int, float] = {}
-        with signal_stack_kept():
+        with signals_held(), signal_stack_kept():
             for text, place in (([*ids, expected], len(ids)), (list(ids), 0)):
                 asked = _plain_config(1, self._size)
                 asked.logprobs, asked.echo = 1, place > 0

@@ -33,6 +33,7 @@ from .gguf.reader import read_gguf
 from .gguf.renamed import engine_file
 from .llamacpp_server import ONE, opened
 from .scheduler import Scheduler, Step
+from .signal_stack import signals_held
 
 _PATIENCE = 0.02
 """Seconds that a step waits for a token: then the process looks for messages."""
@@ -100,7 +101,8 @@ class LlamaCppEngine(Decoder):
             wait(self.running)
             self._server, self.room = None, 0
             room = min(TOGETHER * self.max_length, 1 << (most - 1).bit_length())
-            self._server, _ = opened(self._renamed, room, self.threads, called=self.file, begin=self._begun)
+            with signals_held():
+                self._server, _ = opened(self._renamed, room, self.threads, called=self.file, begin=self._begun)
             self.room = room
         return self._server
 
@@ -120,11 +122,8 @@ class LlamaCppEngine(Decoder):
 
         asked = _body(ids, Sampling(temperature=0, logprobs=LIKELIEST), 1)
         server = self.make_room(len(ids) + 2, len(ids) + 2)
-        # Not in this thread: what a signal's handler raises in the library's callback is lost there.
-        with ThreadPoolExecutor(1) as beside:
-            beside.submit(
-                server.handle_completions, {**asked, "logit_bias": [[expected, _RAISED]]}, on_message
-            ).result()
+        with signals_held():
+            server.handle_completions({**asked, "logit_bias": [[expected, _RAISED]]}, on_message)
         if not drawn or not isinstance(drawn[0], SampledToken):
             raise InternalError(message("infer.llama_cpp_failed"), found=drawn)
         return {**dict(drawn[0].top), drawn[0].token: drawn[0].logprob}

@@ -35,6 +35,8 @@ class OnnxEngine(Graph):
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
         settings.log_severity_level = _FATAL
+        # Threads that wait awake between texts would hold the cores on which a server reads requests and writes answers.
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
         if not has_vnni() and not self._narrow():  # with VNNI it would take the slower way too
             settings.add_session_config_entry("session.x64quantprecision", "1")
         self._session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
