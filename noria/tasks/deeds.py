@@ -27,6 +27,7 @@ from noria.core.messages import Message, joined, message
 from noria.text.columns import COLUMNS, RATINGS, as_it_should_be, no_such_column
 from noria.text.headings import bare_name, heading_named
 from noria.text.records import read_records
+from noria.text.times import read_times
 
 KINDS = ("impression", "click", "rating", "like", "cart", "buy", "return")
 """What a deed may be, from being shown an item to sending it back."""
@@ -64,6 +65,7 @@ _KIND_OF = {word: kind for kind, words in _KIND_WORDS.items() for word in words.
 _RATINGS = frozenset(RATINGS.split("|"))
 _DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
 _COMPACT_DAY = re.compile(r"(?:19|20)\d{6}")
+_COMPACT = re.compile(r"(?:19|20)\d{6}(?:\d{6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,7 @@ def seconds_of(value: Any) -> float | None:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
     text = str(value).strip() if value is not None and not isinstance(value, bool) else ""
-    if not text or _COMPACT_DAY.fullmatch(text):
+    if not text or _COMPACT.fullmatch(text):
         return _clock_seconds(text) if text else None
     try:
         number = float(text)
@@ -301,12 +303,14 @@ def seconds_of(value: Any) -> float | None:
 
 
 def _clock_seconds(text: str) -> float | None:
-    plain = _DAY.sub(lambda day: f"{day[1]}-{int(day[2]):02d}-{int(day[3]):02d}", text, count=1)
-    day, _, clock = plain.replace("T", " ").partition(" ")
-    if clock and clock.strip()[1:2] == ":":
-        plain = f"{day} 0{clock.strip()}"
     try:
-        moment = datetime.fromisoformat(plain.strip())
+        try:
+            moment = datetime.fromisoformat(text)  # as most programs write it, and soonest read
+        except ValueError:
+            (stamp,) = read_times([text])
+            if stamp is None or stamp.month:
+                return None
+            moment = stamp.moment()
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

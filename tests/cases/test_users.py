@@ -23,14 +23,15 @@ from hypothesis import strategies as st
 from noria.cli.main import main
 from noria.core.errors import InputError
 from noria.grow.log.amounts import decimal_mark, read_amounts
+from noria.grow.log.date_order import order_of
 from noria.grow.log.log import Log
 from noria.grow.log.names import PLACEHOLDERS
 from noria.grow.log.read import read_log
-from noria.grow.log.stamps import Stamp, read_stamps
 from noria.grow.log.zones import from_wall, local_calendar, steps_of
 from noria.grow.settings import LogSettings
 from noria.grow.users.activity import growth
 from noria.grow.users.study import open_log, study_users
+from noria.text.times import Stamp, read_times
 
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -338,7 +339,7 @@ def utc_of(stamp: Stamp) -> datetime:
 @given(seconds=INSTANTS, form=st.sampled_from(sorted(FORMS)))
 def test_every_form_of_an_instant_is_that_instant(seconds: int, form: str) -> None:
     at = datetime.fromtimestamp(max(seconds, 1_000_000_000 if form.endswith("seconds") else 0), UTC)
-    (stamp,) = read_stamps([FORMS[form](at)])
+    (stamp,) = read_times([FORMS[form](at)])
     assert stamp is not None
     assert utc_of(stamp) == at
 
@@ -367,7 +368,7 @@ def test_the_engine_and_the_reader_of_single_times_agree(tmp_path: Path) -> None
     log = read_log(path, zone="UTC", now=NOW)
     assert log.problems == ()
     found = {user: time for user, time, _ in acts(log)}
-    for number, (text, stamp) in enumerate(zip(texts, read_stamps(texts), strict=True)):
+    for number, (text, stamp) in enumerate(zip(texts, read_times(texts), strict=True)):
         assert stamp is not None
         assert found[f"u{number}"] == utc_of(stamp).replace(tzinfo=None), text
 
@@ -384,7 +385,7 @@ def test_the_engine_and_the_reader_of_single_times_agree(tmp_path: Path) -> None
     ],
 )
 def test_days_before_months_are_told_by_the_data(texts: list[str], order: Any, days: list[date]) -> None:
-    assert [utc_of(stamp).date() for stamp in read_stamps(texts, order) if stamp] == days
+    assert [utc_of(stamp).date() for stamp in read_times(texts, order or order_of(texts).order) if stamp] == days
 
 
 @pytest.mark.parametrize("lines", [["12/1/2010 8:26"], ["13/1/2010 8:26", "1/13/2010 8:26"], ["12/1/10 8:26"]])

@@ -14,8 +14,8 @@ from noria.grow.log.columns import column_named, named_columns
 from noria.grow.log.date_order import order_of
 from noria.grow.log.log import Log
 from noria.grow.log.read import read_log
-from noria.grow.log.stamps import read_stamps
 from noria.text.headings import bare_name
+from noria.text.times import read_times
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -74,7 +74,7 @@ def test_days_and_months_are_told_by_a_day_above_12_or_by_the_order_of_the_rows(
     by_rows = spread(order, first=date(2024, 1, 1), days=[0, 1, 5, 31, 36, 37, 61, 67, 91, 100], short=short)
     found = order_of(by_rows)
     assert found.order == order
-    walls = [stamp.wall for stamp in read_stamps(by_rows[:10], found.order) if stamp]
+    walls = [stamp.wall for stamp in read_times(by_rows[:10], found.order) if stamp]
     assert walls == sorted(walls)
     assert len(walls) == 10
 

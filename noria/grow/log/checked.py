@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from noria.core.errors import shorten
 from noria.core.messages import Message, message
+from noria.text.times import DateOrder
 
 from .amounts import DecimalMark, currencies, decimal_mark, multiplied, read_amounts
 from .columns import no_column
-from .date_order import DateOrder
 from .instants import instant_sql, odd_times, times_sql, zoned_or_refused
 from .loaded import NUMBER, Loaded, quoted
 from .names import NO_IDS, literal, placeholder_sql, word_list

@@ -14,8 +14,7 @@ from noria.core.errors import InputError, did_you_mean
 from noria.core.messages import Message, joined, message
 from noria.text.columns import COLUMNS, as_it_should_be
 from noria.text.headings import bare_name, heading_named
-
-from .stamps import read_stamps
+from noria.text.times import read_times
 
 _NAMES = COLUMNS["log"]
 _ENDINGS: Mapping[str, str] = {
@@ -73,7 +72,7 @@ def day_beside(time: str, header: Iterable[str]) -> str:
 def no_column(part: str, name: str, header: Sequence[str], place: str) -> InputError:
     """Return the error that a table has no column for a part of its rows."""
     hint = did_you_mean(name, [one for one in header if one]) or message("grow.name", needed=part)
-    if any(read_stamps([one], "dmy")[0] for one in header):
+    if any(read_times(header, "dmy")):
         hint = message("grow.file_begins")
     if part in ("user", "time", "value"):
         hint = joined("join.clauses", [hint, as_it_should_be(["user", "time", "value"])])

@@ -16,11 +16,9 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError
 from noria.core.messages import Message, message
+from noria.text.times import NUMBERED, DateOrder
 
-DateOrder = Literal["", "dmy", "mdy", "ymd"]
 Why = Literal["", "above_12", "points", "year", "months", "rows"]
-NUMBERED = r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4}|\d{1,2})"
-"""A day, a month and a year in numbers, the year last where it has four digits."""
 _NUMBERED = re.compile(NUMBERED + r"(?!\d)")
 _FEWEST = 6
 """Different days from which rows in order of time speak for the reading in which they are: 1 in 720 others would be by chance."""

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from noria.core.errors import InputError
 from noria.core.messages import Message, message
+from noria.text.times import DateOrder, read_times
 
 from .columns import day_beside
-from .date_order import DateOrder, Order, order_of
+from .date_order import Order, order_of
 from .loaded import NUMBER, Loaded, quoted
-from .stamps import read_stamps
 from .tables import drop, put
 from .zones import LocalCalendar, Steps, added_sql, from_wall, steps_of
 
@@ -87,7 +87,7 @@ def odd_times(
     ).fetchall()
     texts = [row[0] for row in rows]
     judged = Order(order) if order else order_of(texts, place, lambda at: line(rows[at][1]))
-    stamps = read_stamps(texts, judged.order or "dmy")
+    stamps = read_times(texts, judged.order or "dmy")
     found = [(text, *stamp) for text, stamp in zip(texts, stamps, strict=True) if stamp is not None]
     notes = [note] if (note := judged.note()) else []
     if month := next((text for text, stamp in zip(texts, stamps, strict=True) if stamp and stamp.month), None):

@@ -11,11 +11,11 @@ import ibis
 import pyarrow as pa
 
 from noria.core.errors import unknown
+from noria.text.times import DateOrder
 
 from .amounts import DecimalMark
 from .checked import Reading, checked
 from .columns import columns_note, day_beside, named_columns
-from .date_order import DateOrder
 from .files import load_table
 from .instants import join_clocks
 from .lake import connect

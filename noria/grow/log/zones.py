@@ -9,18 +9,17 @@ so that no engine's own table of zones is asked, and days of 23 and 25 hours are
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
 
-from noria.core.errors import InputError, SettingError, nearest, unknown
+from noria.core.errors import SettingError, unknown
 from noria.core.messages import Message, joined, message
+from noria.text.times import zone_of
 
 DAY = 86_400_000_000
 """Microseconds of a day."""
@@ -36,8 +35,6 @@ _YEARS = (1960, 2100)
 """The years whose steps are looked for; what is earlier or later goes on as it was there."""
 _STRIDE = 4 * 86_400
 """Seconds: no zone changed its mind twice in four days."""
-_REGIONS = ("Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
-_FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -120,36 +117,6 @@ def local_calendar(
             years = Years(fiscal, year_starts, year_week)
             return LocalCalendar(zone or "UTC", known, steps_of(zone or "UTC"), years)
     raise unknown("first day of the week", week_starts, tuple(WEEK_SHIFTS))
-
-
-def zone_of(name: str) -> tzinfo:
-    """Return the zone of a name such as Asia/Shanghai, UTC, or +08:00.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    fixed = _FIXED.fullmatch(name.strip())
-    if fixed:
-        sign, hours, minutes = fixed.groups()
-        ahead = timedelta(hours=int(hours), minutes=int(minutes or 0))
-        if ahead < timedelta(hours=24):
-            return timezone(-ahead if sign == "-" else ahead)
-    if name in ("UTC", "GMT") or (name.count("/") and name.split("/")[0] in _REGIONS):  # to list all takes 20 ms
-        try:
-            return ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            pass
-    by_name = {known.lower(): known for known in available_timezones()}
-    try:
-        return ZoneInfo(by_name[name.strip().lower()])
-    except (KeyError, ValueError, OSError):
-        near = nearest(name.strip().lower(), by_name)
-        raise InputError(
-            message("grow.unknown_time"),
-            found=name,
-            allowed=message("grow.name_such"),
-            hint=message("errors.did_you_mean", close=by_name[near]) if near else None,
-        ) from None
 
 
 @lru_cache(maxsize=32)

@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from noria.core.errors import InputError, RowError
 from noria.core.messages import Message, message
-from noria.grow.log.date_order import DateOrder
 from noria.grow.log.files import load_table
 from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
 from noria.grow.log.loaded import NUMBER, quoted
 from noria.grow.log.numbers import add_numbers
+from noria.text.times import DateOrder
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend

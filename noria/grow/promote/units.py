@@ -24,7 +24,6 @@ import pyarrow as pa
 from noria.core.errors import InputError, unknown
 from noria.core.messages import Message, message
 from noria.grow.log.columns import columns_note, named_columns
-from noria.grow.log.date_order import DateOrder
 from noria.grow.log.files import load_table
 from noria.grow.log.instants import add_local_times
 from noria.grow.log.lake import connect
@@ -34,6 +33,7 @@ from noria.grow.log.names import NO_IDS, PLACEHOLDERS, plain, word_list
 from noria.grow.log.numbers import add_numbers
 from noria.grow.log.problems import Problem
 from noria.lake.event import KINDS
+from noria.text.times import DateOrder
 
 from .rows import ROWS, Duplicates, join_names, lopsided, rows_of_one
 

@@ -12,9 +12,9 @@ from typing import Any
 from noria.core.errors import InputError, RowError
 from noria.core.messages import Message, message
 from noria.grow.log.amounts import currencies
-from noria.grow.log.date_order import DateOrder
 from noria.grow.log.names import alike, one_spelling, plain
 from noria.text.numbers import Number, Style, number_of, style_of
+from noria.text.times import DateOrder
 
 from .periods import read_periods
 from .units import scale_of

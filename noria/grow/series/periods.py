@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from noria.core.messages import Message
-from noria.grow.log.date_order import DateOrder, Order, order_of
-from noria.grow.log.stamps import Stamp, read_stamps
-from noria.grow.log.zones import zone_of
+from noria.grow.log.date_order import Order, order_of
+from noria.text.times import DateOrder, Stamp, read_times, zone_of
 
 from .calendars import is_time, read_time
 
@@ -66,7 +65,7 @@ def read_periods(
             times[text] = time
     judged = Order(order) if order else order_of(others, place, (lambda at: lines[others[at]]) if lines else None)
     zoneless = ""
-    for text, stamp in zip(others, read_stamps(others, judged.order or "dmy"), strict=True):
+    for text, stamp in zip(others, read_times(others, judged.order or "dmy"), strict=True):
         if stamp is None:
             continue
         time = _of_stamp(stamp, zone)

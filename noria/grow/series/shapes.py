@@ -18,10 +18,10 @@ from pathlib import Path
 from noria.core.errors import InputError, did_you_mean
 from noria.core.messages import Message, joined, message
 from noria.grow.log.columns import column_named
-from noria.grow.log.date_order import DateOrder
 from noria.text.columns import as_it_should_be
 from noria.text.headings import bare_name
 from noria.text.numbers import MISSING, number_of, style_of
+from noria.text.times import DateOrder
 
 from .around import Row, Shaped, fill_down, is_number, leave_footnotes, unit_above
 from .cells import MARKS, Flag

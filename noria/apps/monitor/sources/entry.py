@@ -1,27 +1,21 @@
-"""What any source gives: a text with what it is known again by, when it was said, by whom and where; and times as people write them."""
+"""What any source gives: a text with what it is known again by, when it was said, by whom and where."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from noria.core.errors import InputError
 from noria.core.messages import Message
+from noria.text.times import read_times
 
 TEXT_CHARACTERS = 20_000
 """Of a text; what is longer is cut, and the inbox counts it."""
-_CHINESE_DATE = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日?")
-_SLASHED = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?=\D|$)")
-_CLOCK = re.compile(r"(\d{1,2})时(\d{1,2})分(?:(\d{1,2})秒)?")
-_ISO = re.compile(r"^(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,6})\d*)?)?)?\s*(.*)$")
-_OFFSET = re.compile(r"^([+-])(\d{2}):?(\d{2})?$")
-_UNIX = re.compile(r"^\d{9,10}(?:\.\d+)?$|^\d{12,13}$")
 
 
 @dataclass(frozen=True)
@@ -100,9 +94,7 @@ def titled(title: str, text: str) -> str:
 
 
 def moment_of(value: object, zone: str = "UTC") -> datetime | None:
-    """Return a time as people and programs write it, UTC; None where it is none.
-
-    ISO 8601, RFC 822, Unix seconds and milliseconds, 2026年11月30日 10:00, 2026/11/30.
+    """Return a time as people and programs write it, UTC; None where it is none, or a whole month.
 
     Args:
         value: text, number or datetime.
@@ -123,32 +115,11 @@ def moment_of(value: object, zone: str = "UTC") -> datetime | None:
 
 
 def _parsed(text: str) -> datetime | None:
-    if _UNIX.match(text):
-        number = float(text)
-        return datetime.fromtimestamp(number / 1000 if number >= 1e11 else number, UTC)
-    plain = _CHINESE_DATE.sub(r"\1-\2-\3 ", text)
-    plain = _SLASHED.sub(
-        r"\1-\2-\3", _CLOCK.sub(lambda found: f"{found[1]}:{found[2]}:{found[3] or '00'}", plain)
-    ).strip()
-    if found := _ISO.match(plain):
-        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
-        micro = int((found[7] or "0").ljust(6, "0"))
-        moment = datetime(year, month, day, hour, minute, second, micro)
-        return _with_zone(moment, found[8])
+    (stamp,) = read_times([text])
+    if stamp is not None:
+        return None if stamp.month else stamp.moment()
     try:
+        # Years of two digits, and zones by letters: EST is New York's in feeds and letters (RFC 822), and elsewhere anyone's.
         return parsedate_to_datetime(text)
     except (TypeError, ValueError, IndexError):
         return None
-
-
-def _with_zone(moment: datetime, named: str) -> datetime | None:
-    """Return a time with the zone that is written behind it; None where what stands there is none."""
-    if not named:
-        return moment
-    if named in ("Z", "z", "UTC", "GMT"):
-        return moment.replace(tzinfo=UTC)
-    found = _OFFSET.match(named)
-    if not found:
-        return None
-    offset = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
-    return (moment - offset if found[1] == "+" else moment + offset).replace(tzinfo=UTC)

@@ -12,24 +12,10 @@ from contextlib import suppress
 from datetime import date, timedelta
 from typing import Literal
 
+from noria.text.times import DAY, MONTH, YEAR_FIRST, month_of
+
 Direction = Literal["ahead", "back", "near"]
 """Which of several years or weeks is meant where none is named."""
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
-_MONTH = rf"(?P<name>{'|'.join(f'{one[:3]}(?:{one[3:]})?' for one in _MONTHS)}|sept)\.?"
-_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _RELATIVE = {
     **{
         "大前天": -3,
@@ -51,10 +37,10 @@ _WEEK_EN = {
     one: at for at, one in enumerate(["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
 }
 _SHIFT_ZH = {"上": -1, "这": 0, "本": 0, "下": 1, "下下": 2}
-_WHOLE = re.compile(r"(?P<year>\d{4})\s*[-/.年]\s*(?P<month>\d{1,2})\s*[-/.月]\s*(?P<day>\d{1,2})(?!\d)\s*[日号]?")
-_CHINESE = re.compile(r"(?<!\d)(?P<month>\d{1,2})\s*月\s*(?P<day>\d{1,2})\s*[日号]?")
-_DAY_FIRST = re.compile(rf"(?<![\d\w]){_DAY}(?: of)? {_MONTH}(?:,? (?P<year>\d{{4}}))?(?!\w)")
-_MONTH_FIRST = re.compile(rf"(?<!\w){_MONTH} {_DAY}(?:,? (?P<year>\d{{4}}))?(?!\w)")
+_WHOLE = re.compile(rf"{YEAR_FIRST}(?!\d)\s*[日号]?")
+_CHINESE = re.compile(r"(?<!\d)(?P<m>\d{1,2})\s*月\s*(?P<d>\d{1,2})\s*[日号]?")
+_DAY_FIRST = re.compile(rf"(?<![\d\w]){DAY}(?: of)? (?P<word>{MONTH})\.?(?:,? (?P<y>\d{{4}}))?(?!\w)")
+_MONTH_FIRST = re.compile(rf"(?<!\w)(?P<word>{MONTH})\.? {DAY}(?:,? (?P<y>\d{{4}}))?(?!\w)")
 _SLASHED = re.compile(r"(?<![\d/])(?P<one>\d{1,2})/(?P<two>\d{1,2})(?:/(?P<year>\d{4}))?(?![\d/])")
 _IN_DAYS = re.compile(
     r"in (?P<ahead>\d{1,3}) days?|(?P<back>\d{1,3}) days? ago|(?P<zh>\d{1,3}|[一二两三四五六七八九十])\s*天(?P<side>以?之?[后前])"
@@ -89,16 +75,15 @@ def day_in(text: str, today: date, language: str, direction: Direction = "near")
 
 
 def _whole(one: re.Match[str], today: date, language: str, direction: Direction) -> Iterator[date]:
-    yield date(int(one["year"]), int(one["month"]), int(one["day"]))
+    yield date(int(one["y"]), int(one["m"]), int(one["d"]))
 
 
 def _named(one: re.Match[str], today: date, language: str, direction: Direction) -> Iterator[date]:
-    month = next(at for at, name in enumerate(_MONTHS, 1) if name.startswith(one["name"][:3]))
-    yield _yearless(one["year"], month, int(one["day"]), today, direction)
+    yield _yearless(one["y"], month_of(one["word"]), int(one["d"]), today, direction)
 
 
 def _chinese(one: re.Match[str], today: date, language: str, direction: Direction) -> Iterator[date]:
-    yield _yearless(None, int(one["month"]), int(one["day"]), today, direction)
+    yield _yearless(None, int(one["m"]), int(one["d"]), today, direction)
 
 
 def _slashed(one: re.Match[str], today: date, language: str, direction: Direction) -> Iterator[date]:

@@ -1,57 +1,34 @@
-"""Times as files write them: ISO 8601 in all its forms, seconds since 1970, days of a spreadsheet, words, and days before months.
+"""Times as people and programs write them, in Chinese and English: ISO 8601 in all its forms, seconds since 1970, days of a spreadsheet, words.
 
-    read_stamps(["2024年3月5日 8:26", "12/13/2010 8:26", "1709251200"])     # a Stamp each
+    (stamp,) = read_times(["2024年3月5日 下午3:05"])
+    stamp.moment()                             # datetime(2024, 3, 5, 15, 5): its clock; in UTC where it says how far it is from that
 
 A time is read as its clock shows it, with the distance from UTC where it names one. Whether 12/1/2010 is in January or in December
-no single value tells: where a file has a day above 12 that decides, and else the person is asked.
+no single value tells: such are read where somebody says what comes first. What looks for a day within a sentence shares the pieces.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache
 from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
 
-from noria.core.errors import InputError
+from noria.core.errors import InputError, nearest
+from noria.core.messages import message
 
-from .date_order import NUMBERED, DateOrder, order_of
-from .zones import zone_of
-
+DateOrder = Literal["", "dmy", "mdy", "ymd"]
+"""What comes first in dates of numbers that end with the year; nothing where nobody says."""
 _EPOCH = datetime(1970, 1, 1)
 _SERIAL = datetime(1899, 12, 30)  # day 0 of a spreadsheet, which takes 1900 for a leap year
 _SECOND = 1_000_000
+_LONGEST = 120
+"""Characters of a time, at most: what a browser writes, with its zone's long name, has 80."""
 
-_CLOCK = (
-    r"(?:[T\s_:,]\s*)?(?:(?P<half>上午|下午|中午|凌晨|早上|晚上)\s*)?(?P<H>\d{1,2})\s*[:时時点點]\s*(?P<M>\d{1,2})"
-    r"(?:\s*[:分]\s*(?P<S>\d{1,2})(?:[.,](?P<F>\d+))?\s*秒?|\s*分)?(?:\s*(?P<noon>[ap])\.?m\.?)?"
-)
-_ZONE = r"\s*(?:(?P<name>Z|UTC|GMT|\[?[A-Za-z]+(?:/[A-Za-z_+\-0-9]+)+\]?)?\s*(?P<ahead>[+-]\d{1,2}(?::?\d{2})?)?)(?:\s*\[[\w/+-]+\])?(?:\s*\([^)]*\))?"
-_HALVES = {"上午": "a", "凌晨": "a", "早上": "a", "下午": "p", "晚上": "p", "中午": "p"}
-_DAYNAME = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
-_FORMS = [
-    re.compile(form, re.IGNORECASE)
-    for form in (
-        rf"(?P<y>\d{{4}})\s*[-/.年]\s*(?P<m>\d{{1,2}})\s*[-/.月]\s*(?P<d>\d{{1,2}})\s*日?(?:{_CLOCK})?{_ZONE}",
-        rf"(?P<y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}})(?:[T ]?(?P<H>\d{{2}}):?(?P<M>\d{{2}}):?(?:(?P<S>\d{{2}})(?:\.(?P<F>\d+))?)?{_ZONE})?",
-        rf"{NUMBERED}(?:{_CLOCK})?{_ZONE}",
-        rf"{_DAYNAME}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?[-\s/.]*(?P<word>[A-Za-z]{{3,9}})\.?,?[-\s/]*(?P<y>\d{{4}})(?:{_CLOCK})?{_ZONE}",
-        rf"(?P<d>\d{{1,2}})[-\s/]?(?P<word>[A-Za-z]{{3,9}})[-\s/]'?(?P<y>\d{{2}})(?:\s{_CLOCK})?",
-        rf"{_DAYNAME}(?P<word>[A-Za-z]{{3,9}})\.?\s+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<y>\d{{4}})(?:{_CLOCK})?{_ZONE}",
-        rf"{_DAYNAME}(?P<word>[A-Za-z]{{3,9}})\s+(?P<d>\d{{1,2}})\s+(?P<H>\d{{2}}):(?P<M>\d{{2}}):(?P<S>\d{{2}})(?P<name>\s+UTC|\s+GMT)?\s+(?P<y>\d{{4}})",
-        r"(?P<y>\d{4})\s*[-/年]\s*(?P<m>\d{1,2})月?",
-        r"(?P<y>\d{4})\.(?P<m>\d{2})",
-        r"(?P<m>\d{1,2})[-/](?P<y>\d{4})",
-        r"(?P<word>[A-Za-z]{3,9})\.?,?[-\s/]*(?P<y>\d{4})",
-        r"(?P<y>\d{4})[-\s/]*(?P<word>[A-Za-z]{3,9})\.?",
-    )
-]
-_DIGITS = re.compile(r"(\d{5,19})(\.\d+)?")
-_POWER = re.compile(r"\d(?:\.\d+)?[eE]\+?(?:0?9|1[0-8])")
-"""Seconds since 1970, and parts of them, as a program of statistics or a spreadsheet writes large numbers."""
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH_NAMES = (
+_NAMES = (
     "january",
     "february",
     "march",
@@ -64,8 +41,43 @@ _MONTH_NAMES = (
     "october",
     "november",
     "december",
-    "sept",
 )
+MONTH = "(?:" + "|".join(f"{name[:3]}(?:{name[3:]})?" if name[3:] else name for name in _NAMES) + "|sept)"
+"""A month's English name, whole or short, in small letters: for a regular expression."""
+DAY = r"(?P<d>\d{1,2})(?:st|nd|rd|th)?"
+YEAR_FIRST = r"(?P<y>\d{4})\s*[-/.年]\s*(?P<m>\d{1,2})\s*[-/.月]\s*(?P<d>\d{1,2})"
+NUMBERED = r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4}|\d{1,2})"
+"""A day, a month and a year in numbers, the year last where it has four digits."""
+
+_CLOCK = (
+    r"(?:[T\s_:,]\s*)?(?:(?P<half>上午|下午|中午|凌晨|早上|晚上)\s*)?(?P<H>\d{1,2})\s*[:时時点點]\s*(?P<M>\d{1,2})"
+    r"(?:\s*[:分]\s*(?P<S>\d{1,2})(?:[.,](?P<F>\d+))?\s*秒?|\s*分)?(?:\s*(?P<noon>[ap])\.?m\.?)?"
+)
+_ZONE = r"\s*(?:(?P<name>Z|UTC|GMT|\[?[A-Za-z]+(?:/[A-Za-z_+\-0-9]+)+\]?)?\s*(?P<ahead>[+-]\d{1,2}(?::?\d{2})?)?)(?:\s*\[[\w/+-]+\])?(?:\s*\([^)]*\))?"
+_HALVES = {"上午": "a", "凌晨": "a", "早上": "a", "下午": "p", "晚上": "p", "中午": "p"}
+_DAYNAME = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
+_FORMS = [
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"{YEAR_FIRST}\s*[日号]?(?:{_CLOCK})?{_ZONE}",
+        rf"(?P<y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}})(?:[T ]?(?P<H>\d{{2}}):?(?P<M>\d{{2}}):?(?:(?P<S>\d{{2}})(?:\.(?P<F>\d+))?)?{_ZONE})?",
+        rf"{NUMBERED}(?:{_CLOCK})?{_ZONE}",
+        rf"{_DAYNAME}{DAY}(?:\s+of)?[-\s/.]*(?P<word>{MONTH})\.?,?[-\s/]*(?P<y>\d{{4}})(?:{_CLOCK})?{_ZONE}",
+        rf"(?P<d>\d{{1,2}})[-\s/]?(?P<word>{MONTH})[-\s/]'?(?P<y>\d{{2}})(?:\s{_CLOCK})?",
+        rf"{_DAYNAME}(?P<word>{MONTH})\.?\s+{DAY},?\s+(?P<y>\d{{4}})(?:{_CLOCK})?{_ZONE}",
+        rf"{_DAYNAME}(?P<word>{MONTH})\s+(?P<d>\d{{1,2}})\s+(?P<H>\d{{2}}):(?P<M>\d{{2}}):(?P<S>\d{{2}})(?P<name>\s+UTC|\s+GMT)?\s+(?P<y>\d{{4}})",
+        r"(?P<y>\d{4})\s*[-/年]\s*(?P<m>\d{1,2})月?",
+        r"(?P<y>\d{4})\.(?P<m>\d{2})",
+        r"(?P<m>\d{1,2})[-/](?P<y>\d{4})",
+        rf"(?P<word>{MONTH})\.?,?[-\s/]*(?P<y>\d{{4}})",
+        rf"(?P<y>\d{{4}})[-\s/]*(?P<word>{MONTH})\.?",
+    )
+]
+_DIGITS = re.compile(r"(\d{5,19})(\.\d+)?")
+_POWER = re.compile(r"\d(?:\.\d+)?[eE]\+?(?:0?9|1[0-8])")
+"""Seconds since 1970, and parts of them, as a program of statistics or a spreadsheet writes large numbers."""
+_FIXED = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)
+_REGIONS = ("Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
 
 
 class Stamp(NamedTuple):
@@ -80,22 +92,70 @@ class Stamp(NamedTuple):
     month: bool = False
     """It is a month without a day; `wall` is its first."""
 
+    def moment(self) -> datetime:
+        """Return it in UTC where it says how far its clock is from that, else what its clock shows, of no zone.
 
-def read_stamps(texts: Sequence[str], order: DateOrder = "", place: str = "the times") -> list[Stamp | None]:
+        Raises:
+            OverflowError: it lies beyond the years 1 to 9999.
+        """
+        at = _EPOCH + timedelta(microseconds=self.wall - (self.ahead or 0))
+        return at if self.ahead is None else at.replace(tzinfo=UTC)
+
+
+def read_times(texts: Iterable[str], order: DateOrder = "") -> list[Stamp | None]:
     """Return each text's time; None for one that cannot be read.
 
     Args:
-        texts: as they stand in a file, all of one column: they tell together whether days or months come first.
-        order: of a day, a month and a year in numbers, where the person says it.
-        place: what they are of, for the message.
+        texts: each is a time and nothing else. Where they are of one column the form of the last is tried first for the next.
+        order: of a day, a month and a year in numbers that end with the year; without it these are not read.
+
+    >>> [stamp and str(stamp.moment()) for stamp in read_times(["Nov 30th, 2026 8:05 pm", "2026年11月30号", "30/11/2026"])]
+    ['2026-11-30 20:05:00', '2026-11-30 00:00:00', None]
+    """
+    forms = list(_FORMS)
+    # White space is folded: several forms allow it in several places, and of a long run all ways to part it would be tried.
+    plain = (" ".join((text if text.isascii() else unicodedata.normalize("NFKC", text)).split()) for text in texts)
+    return [_read(text, order, forms) if len(text) <= _LONGEST else None for text in plain]
+
+
+def month_of(name: str) -> int:
+    """Return the number of a month by a name that `MONTH` allows, in any case."""
+    return next(number for number, known in enumerate(_NAMES, 1) if known[:3] == name[:3].lower())
+
+
+def zone_of(name: str) -> tzinfo:
+    """Return the zone of a name such as Asia/Shanghai, UTC, or +08:00.
 
     Raises:
-        InputError: a day and a month cannot be told apart.
+        InputError: there is none of that name.
     """
-    plain = [(text if text.isascii() else unicodedata.normalize("NFKC", text)).strip() for text in texts]
-    order = order or order_of(plain, place).order
-    forms = list(_FORMS)
-    return [_read(text, order, forms) for text in plain]
+    fixed = _FIXED.fullmatch(name.strip())
+    if fixed:
+        sign, hours, minutes = fixed.groups()
+        ahead = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        if ahead < timedelta(hours=24):
+            return timezone(-ahead if sign == "-" else ahead)
+    if name in ("UTC", "GMT") or (name.count("/") and name.split("/")[0] in _REGIONS):  # to list all takes 20 ms
+        try:
+            return ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            pass
+    try:
+        return ZoneInfo(_zones()[name.strip().lower()])
+    except (KeyError, ValueError, OSError):
+        near = nearest(name.strip().lower(), _zones())
+        raise InputError(
+            message("text.unknown_zone"),
+            found=name,
+            allowed=message("text.zone_names"),
+            hint=message("errors.did_you_mean", close=_zones()[near]) if near else None,
+        ) from None
+
+
+@cache
+def _zones() -> dict[str, str]:
+    """Return the names of all zones, by themselves in small letters."""
+    return {name.lower(): name for name in available_timezones()}
 
 
 def _read(text: str, order: DateOrder, forms: list[re.Pattern[str]]) -> Stamp | None:
@@ -119,7 +179,8 @@ def _of_digits(match: re.Match[str]) -> Stamp | None:
     """Return the time that a bare number tells by its length: a day, seconds and their parts since 1970, days of a spreadsheet."""
     whole, part = match[1], match[2] or ""
     size = len(whole)
-    if size in (8, 12, 14, 17) and not part:
+    # Other numbers of 12 digits are milliseconds, of 1973 to 2001.
+    if not part and (size in (8, 14, 17) or (size == 12 and whole[:2] in ("19", "20"))):
         calendar = _of_parts(
             {
                 "y": whole[:4],
@@ -181,13 +242,12 @@ def _of_parts(parts: dict[str, str], order: DateOrder) -> Stamp | None:
 
 def _date(parts: dict[str, str], order: DateOrder) -> tuple[int, int, int] | None:
     if "word" in parts:
-        word = parts["word"].lower()
-        if word not in _MONTH_NAMES and word not in _MONTHS:
-            return None
         year = _century(int(parts["y"])) if len(parts["y"]) == 2 else int(parts["y"])
-        return year, _MONTHS.index(word[:3]) + 1, int(parts.get("d", 1))
+        return year, month_of(parts["word"]), int(parts.get("d", 1))
     if "a" not in parts:
         return int(parts["y"]), int(parts["m"]), int(parts.get("d", 1))
+    if not order:
+        return None
     first, second, third = int(parts["a"]), int(parts["b"]), int(parts["y"])
     if len(parts["y"]) < 3 and order == "ymd":
         return _century(first), second, third
