@@ -1,4 +1,8 @@
-"""A benchmark's child: one run in a process of its own, with the most memory it held."""
+"""A benchmark's child: one run in a process of its own, with the most memory it held.
+
+The kernel begins the peak of a process with the memory of the one that started it, for until it loads its own program it holds the same.
+So a small interpreter stands between, which starts the child, waits for it, and tells: this file, run as `python child.py COMMAND...`.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,46 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def run(module: str, *arguments: str) -> dict[str, float]:
-    """Run `python -m module arguments`; return the numbers of its last line, and its peak memory as `megabytes`, unless the child tells that.
+def run(module: str, *arguments: str) -> dict[str, Any]:
+    """Run `python -m module arguments`, and return what `measured` does.
 
     Raises:
         RuntimeError: the child failed; tells its last words.
     """
-    command = [sys.executable, "-m", module, *arguments]
-    with (
-        tempfile.TemporaryFile("w+") as words,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True) as process,
-    ):
-        assert process.stdout is not None
-        output = process.stdout.read()
-        # Waited for by hand: the kernel tells what this child alone used, its own children included.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        words.seek(0)
-        errors = words.read()
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed: {(errors.strip() or 'no words').splitlines()[-1]}")
-    return {"megabytes": usage.ru_maxrss / 1024, **json.loads(output.strip().splitlines()[-1])}
+    return measured([sys.executable, "-m", module, *arguments], " ".join(arguments))
 
 
-def most_megabytes() -> float:
-    """Return the most that this process held: what a child of a large process tells of itself, for the kernel counts what was held
-    where it was begun."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+def measured(command: Sequence[str], name: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Run a command; return the numbers of its last line, a JSON object, and as `megabytes` the most that it held, or any process below it.
+
+    Args:
+        command: a program and its arguments.
+        name: what it is called where it fails.
+        environment: its own, where not that of this process.
+
+    Raises:
+        RuntimeError: it failed; tells its last words.
+    """
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", __file__, *command], capture_output=True, text=True, check=False, env=environment
+    )
+    if done.returncode:
+        raise RuntimeError(f"{name} failed: {(done.stderr.strip() or 'no words').splitlines()[-1]}")
+    *_, told, kilobytes = done.stdout.strip().splitlines()
+    return {**json.loads(told), "megabytes": int(kilobytes) / 1024}
+
+
+def main(command: Sequence[str]) -> int:
+    """Run a command, print the most memory that it held (KiB) on a line of its own, and return how it ended."""
+    process = os.posix_spawnp(command[0], command, os.environ)
+    _, status, usage = os.wait4(process, 0)
+    print(usage.ru_maxrss)
+    return abs(os.waitstatus_to_exitcode(status))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

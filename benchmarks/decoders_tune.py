@@ -8,8 +8,6 @@ fp32, with layers computed again and without: of the speeds of each the highest 
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +17,7 @@ from typing import Any, cast
 
 from noria.machine import bf16_is_native
 
+from . import child
 from .isa import here
 from .line import Line, compare
 
@@ -48,20 +47,20 @@ def measure(*, quick: bool) -> list[Line]:
     repeats, seconds = (1, 10.0 if native else 40.0) if quick else (3, 30.0 if native else 60.0)
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
-        _child(folder, "prepare", "", seconds)
+        child.run("benchmarks.decoders_tune", folder, "prepare", "", str(seconds))
         # Where bf16 is emulated it takes a hundred times as long; where it is not, fp32 is the slower and the larger.
         peers = [name for name in PEERS if (native and not quick) or name.startswith("bf16" if native else "fp32")]
         own = [f"noria, {name}" for name in OURS]
         runs = [*(("lora", name) for name in (*own, *peers)), ("dpo", own[0]), ("dpo", peers[0])]
         for number in range(repeats):
             for work, name in runs if number % 2 == 0 else reversed(runs):
-                told = _child(folder, work, name, seconds)
+                told = child.run("benchmarks.decoders_tune", folder, work, name, str(seconds))
                 found.setdefault(f"{work} {name}", []).append(told)
                 print(f"decoders {number + 1}/{repeats}: {work}, {name}: {told}", file=sys.stderr)
     title = f"LoRA of SmolLM2-135M, rows of {LENGTH} tokens"
     lora = {name: found[f"lora {name}"] for name in (*own, *peers)}
     lines = []
-    for key, unit, measured in (("speed", "tokens/s", "speed"), ("peak", "MB", "peak memory")):
+    for key, unit, measured in (("speed", "tokens/s", "speed"), ("megabytes", "MB", "peak memory")):
         ours, theirs = (_best(lora, names, key) for names in (own, peers))
         lines += _lines(f"{title}, {measured} ({ours})", lora[ours], lora[theirs], key, theirs, unit)
     pairs = found[f"dpo {own[0]}"], found[f"dpo {peers[0]}"]
@@ -86,15 +85,6 @@ def _lines(
             ([bar * one for one in theirs], f"wanted: {bar:g} times TRL with peft, {name}"),
         )
     ]
-
-
-def _child(folder: str, work: str, name: str, seconds: float) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.decoders_tune", folder, work, name, str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{work} {name} failed: {done.stderr.strip().splitlines()[-1]}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
 
 
 def _random_rows(count: int, length: int) -> list[list[int]]:
@@ -262,7 +252,7 @@ def peer_speed(folder: Path, work: str, name: str, seconds: float) -> float:
 
 
 def main(folder: str, work: str, name: str, seconds: str) -> None:
-    """Do one child's part and print its speed and the most memory it held."""
+    """Do one child's part and print its speed."""
     place, budget = Path(folder), float(seconds)
     if work == "prepare":
         import noria
@@ -274,7 +264,7 @@ def main(folder: str, work: str, name: str, seconds: str) -> None:
         found = noria_lora(place, settings, budget) if work == "lora" else noria_dpo(place, settings, budget)
     else:
         found = peer_speed(place, work, name, budget)
-    print(json.dumps({"speed": found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"speed": found}))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Then a Trainer runs its course, and Noria until it is as accurate, as `race.py` 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from noria.machine import bf16_is_native, isa
 
-from . import race, trainer
+from . import child, race, trainer
 from .line import Line, compare
 
 MAX_LENGTH = 128
@@ -42,11 +41,11 @@ def measure(*, quick: bool) -> list[Line]:
     names = [name for name in PEERS if not quick or name != PLAIN_BF16]
     speeds: dict[str, list[float]] = {name: [] for name in ("noria", *names)}
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
-        _child(Path(folder), "prepare", seconds)
+        child.run("benchmarks.finetune", folder, "prepare", str(seconds))
         for number in range(repeats):
             # Every second repeat runs backwards, so that a machine that slows or quickens favours no one.
             for name in sorted(speeds, reverse=bool(number % 2)):
-                speeds[name].append(_child(Path(folder), name, seconds))
+                speeds[name].append(child.run("benchmarks.finetune", folder, name, str(seconds))["speed"])
                 print(f"finetune {number + 1}/{repeats}: {name}: {speeds[name][-1]:,.0f} tokens/s", file=sys.stderr)
     lines = [compare("finetune", "training speed", speeds["noria"], speeds[name], name, "tokens/s") for name in names]
     wanted = dict(zip((DEFAULTS, BEST), WANTED["AMX" if isa() == "AMX" else "AVX2"], strict=True))
@@ -66,14 +65,6 @@ def measure(*, quick: bool) -> list[Line]:
             told = [one / value for one in theirs]
             lines.append(compare("finetune", what, ours, told, peer, "s", higher_is_better=False))
     return lines
-
-
-def _child(folder: Path, name: str, seconds: float) -> float:
-    command = [sys.executable, "-m", "benchmarks.finetune", str(folder), name, str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
-    return float(done.stdout.strip().splitlines()[-1])
 
 
 def prepare(folder: Path) -> None:
@@ -123,13 +114,14 @@ def trainer_speed(folder: Path, seconds: float, settings: dict[str, Any]) -> flo
 def main(folder: str, name: str, seconds: str) -> None:
     """Do one child's part and print its speed."""
     place = Path(folder)
+    found = 0.0
     if name == "prepare":
         prepare(place)
-        print(0)
     elif name == "noria":
-        print(noria_speed(place, float(seconds)))
+        found = noria_speed(place, float(seconds))
     else:
-        print(trainer_speed(place, float(seconds), PEERS[name]))
+        found = trainer_speed(place, float(seconds), PEERS[name])
+    print(json.dumps({"speed": found}))
 
 
 if __name__ == "__main__":

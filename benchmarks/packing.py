@@ -9,7 +9,6 @@ Hugging Face Trainer with bf16. Every run is a process of its own; runs alternat
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import trainer
+from . import child, trainer
 from .line import Line, compare
 
 CONTEXT, TOKENS = 256, 4096
@@ -29,20 +28,12 @@ def measure(*, quick: bool) -> list[Line]:
     repeats, seconds = (3, 8.0) if quick else (5, 30.0)
     speeds: dict[str, list[float]] = {name: [] for name in ("noria", *PEERS)}
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
-        _child(folder, "prepare", seconds)
+        child.run("benchmarks.packing", folder, "prepare", str(seconds))
         for number in range(repeats):
             for name in sorted(speeds, reverse=bool(number % 2)):
-                speeds[name].append(_child(folder, name, seconds))
+                speeds[name].append(child.run("benchmarks.packing", folder, name, str(seconds))["speed"])
                 print(f"packing {number + 1}/{repeats}: {name}: {speeds[name][-1]:,.0f} tokens/s", file=sys.stderr)
     return [compare("packing", "training speed", speeds["noria"], speeds[name], name, "tokens/s") for name in PEERS]
-
-
-def _child(folder: str, name: str, seconds: float) -> float:
-    command = [sys.executable, "-m", "benchmarks.packing", folder, name, str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
-    return float(done.stdout.strip().splitlines()[-1])
 
 
 def prepare(folder: Path) -> None:
@@ -139,13 +130,14 @@ def trainer_speed(folder: Path, seconds: float) -> float:
 def main(folder: str, name: str, seconds: str) -> None:
     """Do one child's part and print its speed."""
     place, budget = Path(folder), float(seconds)
+    found = 0.0
     if name == "prepare":
         prepare(place)
-        print(json.dumps(0))
     elif name == PEERS[1]:
-        print(trainer_speed(place, budget))
+        found = trainer_speed(place, budget)
     else:
-        print(loop_speed(place, budget, packed=name == "noria"))
+        found = loop_speed(place, budget, packed=name == "noria")
+    print(json.dumps({"speed": found}))
 
 
 if __name__ == "__main__":

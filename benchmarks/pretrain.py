@@ -10,7 +10,6 @@ a process of its own; runs alternate.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import trainer
+from . import child, trainer
 from .line import Line, compare
 
 PARAMETERS, VOCABULARY, CONTEXT, TOKENS = 17_000_000, 8_192, 256, 8_192
@@ -48,11 +47,11 @@ def measure(*, quick: bool) -> list[Line]:
     speeds: dict[str, list[float]] = {name: [] for name in ("noria", *PEERS)}
     shares: list[float] = []
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
-        _child(Path(folder), "prepare", seconds)
+        child.run("benchmarks.pretrain", folder, "prepare", str(seconds))
         for number in range(repeats):
             # Every second repeat runs backwards, so that a machine that slows or quickens favours no one.
             for name in sorted(speeds, reverse=bool(number % 2)):
-                found = _child(Path(folder), name, seconds)
+                found = child.run("benchmarks.pretrain", folder, name, str(seconds))
                 speeds[name].append(found["speed"])
                 if "share" in found:
                     shares.append(found["share"])
@@ -60,14 +59,6 @@ def measure(*, quick: bool) -> list[Line]:
     lines = [compare("pretrain", "training speed", speeds["noria"], speeds[name], name, "tokens/s") for name in PEERS]
     peak = compare("pretrain", "share of the measured bf16 peak", shares, [1.0] * repeats, "a bare matrix product", "")
     return [*lines, peak]
-
-
-def _child(folder: Path, name: str, seconds: float) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.pretrain", str(folder), name, str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def prepare(folder: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -255,11 +254,7 @@ def _run(python: str, name: str, settings: Mapping[str, float], *files: Path) ->
         json.dumps({**settings, "threads": cores()}),
         *map(str, files),
     ]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if run.returncode:
-        raise RuntimeError(f"implicit {name} failed: {(run.stderr.strip().splitlines() or ['no words'])[-1]}")
-    told: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
-    return told
+    return child.measured(command, f"implicit {name}", environment)
 
 
 def costs(quick: bool) -> list[Line]:

@@ -14,8 +14,6 @@ from noria.make.recommend.training import fit
 from noria.tasks.deeds import KINDS, Deeds
 from noria.tasks.items import Item
 
-from .child import most_megabytes
-
 
 def main(file: str) -> None:
     """Train on the clicks of a file, which come a second apart."""
@@ -35,7 +33,7 @@ def main(file: str) -> None:
     started = time.perf_counter()
     behaviour = behaviour_of(catalogue, deeds, None)
     fit(behaviour, [item.described for item in catalogue], None, RecommendTraining())
-    print(json.dumps({"seconds": time.perf_counter() - started, "megabytes": most_megabytes()}))
+    print(json.dumps({"seconds": time.perf_counter() - started}))
 
 
 if __name__ == "__main__":

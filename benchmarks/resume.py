@@ -10,7 +10,6 @@ is taken from the call that resumes, the model built, to the end of its first st
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from . import child
 from . import trainer as peer
 from .finetune import MAX_LENGTH, PEERS, prepare
 from .isa import here
@@ -42,7 +42,8 @@ def measure(*, quick: bool) -> list[Line]:
         prepare(Path(folder))
         for number in range(repeats):
             for name in sorted(found, reverse=bool(number % 2)):
-                run = {**_child(folder, name, "run", seconds), **_child(folder, name, "resume", seconds)}
+                parts = [child.run("benchmarks.resume", folder, name, what, str(seconds)) for what in ("run", "resume")]
+                run = parts[0] | parts[1]
                 found[name].append(run)
                 told = ", ".join(f"{key} {value:.3g}" for key, value in run.items())
                 print(f"resume {number + 1}/{repeats}: {name}: {told}", file=sys.stderr)
@@ -63,14 +64,6 @@ def measure(*, quick: bool) -> list[Line]:
         )
         for key, words, unit in measures
     ]
-
-
-def _child(folder: str, name: str, what: str, seconds: float) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.resume", folder, name, what, str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 class Watch:

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +29,7 @@ from noria.apps.support.knowledge.building import build
 from noria.apps.support.knowledge.encoding import passage_embedder
 from noria.text.script import sentence_spans
 
-from .child import most_megabytes
+from . import child
 from .line import Line, machine
 from .quality import read
 
@@ -187,20 +186,14 @@ def scale(folder: Path, passages: int, model: Path | None, questions: Sequence[s
         for number in range(passages):
             picked = random.integers(0, len(pieces), 5)
             out.write(json.dumps({"id": str(number), "text": "".join(pieces[at] for at in picked)}) + "\n")
-    given = json.dumps([str(folder), str(model or ""), list(questions)])
-    done = subprocess.run(
-        [sys.executable, "-c", f"from {__name__} import child; child()"],
-        input=given,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Scale(**json.loads(done.stdout.splitlines()[-1]))
+    (folder / "questions.json").write_text(json.dumps(list(questions)), encoding="utf-8")
+    told = child.run("benchmarks.support_knowledge", str(folder), str(model or ""))
+    return Scale(told["minutes"], told["megabytes"], told["p50"], told["p99"])
 
 
-def child() -> None:
-    """Make the base that stdin names, ask it, and write what that took."""
-    folder, model, questions = json.loads(sys.stdin.read())
+def main(folder: str, model: str = "") -> None:
+    """Make the base of a folder's passages, ask it, and print what that took."""
+    questions = json.loads((Path(folder) / "questions.json").read_text(encoding="utf-8"))
     random = np.random.default_rng(0)
     with passage_embedder(Path(model) if model else None) as embedder:
         width = embedder.probe(["1"]).shape[1] if embedder else 0
@@ -223,7 +216,7 @@ def child() -> None:
             base.find(question, embedder.probe([question])[0] if embedder else None)
             milliseconds.append(1e3 * (time.perf_counter() - begun))
     p50, p99 = np.quantile(milliseconds[20:], [0.5, 0.99])
-    print(json.dumps({"minutes": minutes, "mebibytes": most_megabytes(), "p50": p50, "p99": p99}))
+    print(json.dumps({"minutes": minutes, "p50": p50, "p99": p99}))
 
 
 def measure(*, quick: bool) -> list[Line]:
@@ -302,3 +295,7 @@ def _line(measured: str, noria: np.ndarray, peers: np.ndarray | float, name: str
     return Line(
         "support", measured, value, other, name, "share", value / other, len(noria), float(low), float(high), machine()
     )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

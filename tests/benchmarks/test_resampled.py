@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
-from benchmarks.child import run
+from benchmarks.child import measured, run
 from benchmarks.resampled import chinese
 from noria.make.corpus.bundled import reviews
 
@@ -30,3 +31,16 @@ def test_resampled_text_is_new_but_made_of_real_pairs():
 def test_a_child_that_fails_says_why():
     with pytest.raises(RuntimeError, match="No module named"):
         run("benchmarks.no_such_benchmark")
+
+
+def test_a_child_tells_the_memory_that_it_or_one_below_it_held_and_not_that_of_who_started_it():
+    held = b"1" * (300 << 20)
+    code = "held = b'1' * (200 << 20)"
+    below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    small, large, in_all = (
+        measured([sys.executable, "-c", f"{one}; print('{{\"speed\": 2.5}}')"], "child") for one in ("pass", code, below)
+    )
+    assert (len(held), small["speed"]) == (300 << 20, 2.5)
+    assert small["megabytes"] < 60
+    assert 200 < large["megabytes"] < 260
+    assert 200 < in_all["megabytes"] < 260
