@@ -81,6 +81,28 @@ def compare(
     )
 
 
+def single(
+    name: str,
+    measure: str,
+    noria: float,
+    peer: float,
+    peer_name: str,
+    unit: str,
+    n: int = 1,
+    *,
+    higher_is_better: bool = True,
+) -> Line:
+    """Return the line of one number beside another, which has no interval.
+
+    Args:
+        name, measure, peer_name, unit, higher_is_better: as in `compare`.
+        noria, peer: the numbers.
+        n: how many were counted for it.
+    """
+    ratio = noria / peer if higher_is_better else peer / noria
+    return Line(name, measure, noria, peer, named_here(peer_name), unit, ratio, n, math.nan, math.nan, machine())
+
+
 def machine() -> str:
     """Return what the figures were measured on: processor, cores, memory and versions; never a name."""
     import torch

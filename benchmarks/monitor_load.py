@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from . import child
-from .line import Line, machine
+from .line import Line, single
 
 NAME = "monitor"
 REQUEST = 256
@@ -32,26 +32,11 @@ def measure(*, quick: bool) -> list[Line]:
     told = child.run("benchmarks.monitor_load", str(texts))
     print(f"monitor, {texts:,} texts: {told}", file=sys.stderr)
     rate = told["rate"]
-    nothing = (float("nan"), float("nan"), machine())
-    name = "wanted: at least, with models and all"
-    lines = [
-        Line(
-            NAME,
-            f"texts a second into windows, durable, {texts:,} of them",
-            rate,
-            WANTED_RATE,
-            name,
-            "texts/s",
-            rate / WANTED_RATE,
-            1,
-            *nothing,
-        )
-    ]
+    what, wanted = f"texts a second into windows, durable, {texts:,} of them", "wanted: at least, with models and all"
+    lines = [single(NAME, what, rate, WANTED_RATE, wanted, "texts/s")]
     if not quick:
         what, growth = f"memory after {texts:,} texts, by that after a tenth of them", told["growth"]
-        lines.append(
-            Line(NAME, what, growth, WANTED_GROWTH, "wanted, at most", "times", WANTED_GROWTH / growth, 1, *nothing)
-        )
+        lines.append(single(NAME, what, growth, WANTED_GROWTH, "wanted, at most", "times", higher_is_better=False))
     return lines
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .line import Line, machine
+from .line import Line, machine, single
 from .nab import FIXING, HELD_OUT, PUBLISHED, Judged, Series, judge, normal, robust_z, spread, tweets, windowed_gaussian
 
 NAME = "monitor"
@@ -160,17 +160,5 @@ def _ends(counts: Sequence[int], weeks: float) -> tuple[float, float]:
 
 def _speed(every: Sequence[Series], seconds: float) -> Line:
     rate = sum(len(series.times) for series in every) / seconds
-    bar = 2_000.0
-    return Line(
-        NAME,
-        "steps of one series counted and tested",
-        rate,
-        bar,
-        f"{WANTED}: a day of one series in 0.15 s",
-        "steps/s",
-        rate / bar,
-        1,
-        float("nan"),
-        float("nan"),
-        machine(),
-    )
+    wanted = f"{WANTED}: a day of one series in 0.15 s"
+    return single(NAME, "steps of one series counted and tested", rate, 2_000.0, wanted, "steps/s")

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .line import Line, machine
+from .line import Line, machine, single
 
 NAME = "monitor"
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -211,66 +211,40 @@ def _lines(ours: Outcome, peer: Outcome, peer_name: str, weeks: float) -> list[L
             high / max(shares[1], 1e-3),
             machine(),
         ),
-        Line(
+        single(
             NAME,
             f"minutes from a burst's first text to the alert, median, {what}",
-            delays[0],
-            delays[1],
+            *delays,
             peer_name,
             "min",
-            delays[1] / delays[0],
             ours.found,
-            math.nan,
-            math.nan,
-            machine(),
+            higher_is_better=False,
         ),
-        Line(
+        single(
             NAME,
             f"the same delay, {what}",
             delays[0],
             delays[1] / 2,
             f"{WANTED}: half of the {peer_name}",
             "min",
-            delays[1] / 2 / delays[0],
             ours.found,
-            math.nan,
-            math.nan,
-            machine(),
+            higher_is_better=False,
         ),
-        Line(
+        single(
             NAME,
             f"false alarms a week, {what}",
-            false[0],
-            false[1],
+            *false,
             peer_name,
             "a week",
-            false[1] / false[0],
             ours.bursts,
-            math.nan,
-            math.nan,
-            machine(),
+            higher_is_better=False,
         ),
     ]
 
 
 def _bars(ours: Outcome, weeks: float) -> list[Line]:
-    false = max(ours.false, 1) / weeks
-    name = f"{WANTED}, at most what is allowed"
-    return [
-        Line(
-            NAME,
-            "false alarms a week, simulated streams of real texts",
-            false,
-            1.0,
-            name,
-            "a week",
-            1 / false,
-            ours.bursts,
-            math.nan,
-            math.nan,
-            machine(),
-        )
-    ]
+    what, wanted = "false alarms a week, simulated streams of real texts", f"{WANTED}, at most what is allowed"
+    return [single(NAME, what, max(ours.false, 1) / weeks, 1.0, wanted, "a week", ours.bursts, higher_is_better=False)]
 
 
 def _interval(count: int, n: int) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from . import child
-from .line import Line, machine
+from .line import Line, single
 from .load import Load, load
 from .recommend_offpolicy import CROSSWOZ, coverage
 from .served import Server, make_embedder, served
@@ -154,8 +154,7 @@ def _kills(*, quick: bool) -> list[Line]:
             )
     wanted = f"acknowledged clicks known after {times} kills, of {len(told):,}"
     known = 1 - missing / max(len(told), 1)
-    nothing = (float("nan"), float("nan"), machine())
-    return [Line(NAME, wanted, known, 1.0, "wanted: all", "share", known, times, *nothing)]
+    return [single(NAME, wanted, known, 1.0, "wanted: all", "share", times)]
 
 
 def _clicks(server: Server, number: int) -> list[tuple[str, str]]:
@@ -202,8 +201,7 @@ def _unknown(server: Server, told: list[tuple[str, str]]) -> int:
 
 
 def _wanted(measure: str, value: float, wanted: float, unit: str, n: int) -> Line:
-    ends = (float("nan"), float("nan"), machine())
-    return Line(NAME, measure, value, wanted, "wanted, at most", unit, wanted / value, n, *ends)
+    return single(NAME, measure, value, wanted, "wanted, at most", unit, n, higher_is_better=False)
 
 
 def list_times() -> dict[str, float]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 import re
 import sys
@@ -30,7 +29,7 @@ from noria.apps.support.knowledge.encoding import passage_embedder
 from noria.text.script import sentence_spans
 
 from . import child
-from .line import Line, machine
+from .line import Line, machine, single
 from .quality import read
 
 TEST = {"XQuAD zh": "qa/xquad/zh.jsonl", "XQuAD en": "qa/xquad/en.jsonl", "CMRC 2018 dev": "qa/cmrc2018/dev.parquet"}
@@ -261,9 +260,7 @@ def _scales(folder: Path, model: Path, questions: Sequence[str], quick: bool) ->
 
 def _figure(measured: str, value: float, bar: float, unit: str, *, less: bool = False) -> Line:
     """Return the line of one measurement beside what is wanted; a ratio of 1 and more reaches it."""
-    ratio = bar / value if less else value / bar
-    wanted = f"wanted: {bar:,.4g} {unit}"
-    return Line("support", measured, value, bar, wanted, unit, ratio, 1, math.inf, math.inf, machine())
+    return single("support", measured, value, bar, f"wanted: {bar:,.4g} {unit}", unit, higher_is_better=not less)
 
 
 def _lines(kind: str, asked: dict[str, Asked], found: dict[str, np.ndarray]) -> list[Line]:

@@ -9,7 +9,6 @@ are those of the paired bootstrap over test rows, whose number is n.
 from __future__ import annotations
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from noria.core.figure import Figure
 from noria.core.folder import read_manifest
 from noria.machine import isa
 
-from .line import Line, compare, machine
+from .line import Line, compare, machine, single
 
 
 @dataclass(frozen=True)
@@ -134,11 +133,11 @@ def _gain(stage: str, peer: str, figures: Sequence[Figure], wanted: float, *, lo
     at_least = f"{what}, lower end of the paired interval"
     lines = [_more(what, gain, base, base, peer)]
     if low:
-        return [*lines, _single(at_least, least, base + wanted, f"wanted: {peer} and {wanted:g}", gain.n)]
+        return [*lines, single("wheel", at_least, least, base + wanted, f"wanted: {peer} and {wanted:g}", "", gain.n)]
     return [
         *lines,
         _more(what, gain, base, base + wanted, f"wanted: {peer} and {wanted:g}"),
-        _single(at_least, least, base, f"wanted: {peer}", gain.n),
+        single("wheel", at_least, least, base, f"wanted: {peer}", "", gain.n),
     ]
 
 
@@ -161,11 +160,6 @@ def _more(what: str, gain: Figure, base: float, theirs: float, peer: str) -> Lin
     """Return the line of a baseline's score with a gain, beside another score."""
     value, low, high = (base + (end or 0.0) for end in (gain.value, gain.low, gain.high))
     return Line("wheel", what, value, theirs, peer, "", value / theirs, gain.n, low / theirs, high / theirs, machine())
-
-
-def _single(what: str, ours: float, theirs: float, peer: str, n: int) -> Line:
-    """Return the line of a number that is the end of an interval, and has none."""
-    return Line("wheel", what, ours, theirs, peer, "", ours / theirs, n, math.inf, math.inf, machine())
 
 
 def _less(what: str, ours: Figure, theirs: float, peer: str) -> Line:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.line import compare
+from benchmarks.line import compare, single
 from benchmarks.results import keep, kept_rows, write_page
 
 FIELDS = {"name", "measure", "noria", "peer", "peer_name", "unit", "ratio", "n", "low", "high", "machine"}
@@ -25,6 +25,20 @@ def test_a_ratio_is_the_mean_of_paired_ratios_with_its_interval():
 def test_where_less_is_better_the_ratio_turns():
     line = compare("serve", "latency", [1.0, 1.0], [3.0, 3.0], "peer", "ms", higher_is_better=False)
     assert line.ratio == pytest.approx(3.0)
+
+
+def test_a_number_without_an_interval_stands_beside_another_in_the_same_form():
+    for higher, ratio in ((True, 2.0), (False, 0.5)):
+        told = json.loads(single("serve", "latency", 4.0, 2.0, "wanted", "ms", 7, higher_is_better=higher).json())
+        assert told.keys() == FIELDS
+        assert (told["noria"], told["peer"], told["ratio"], told["n"], told["low"], told["high"]) == (
+            4.0,
+            2.0,
+            ratio,
+            7,
+            None,
+            None,
+        )
 
 
 def test_a_line_is_one_json_object_without_a_host_name():

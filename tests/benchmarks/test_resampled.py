@@ -38,7 +38,8 @@ def test_a_child_tells_the_memory_that_it_or_one_below_it_held_and_not_that_of_w
     code = "held = b'1' * (200 << 20)"
     below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
     small, large, in_all = (
-        measured([sys.executable, "-c", f"{one}; print('{{\"speed\": 2.5}}')"], "child") for one in ("pass", code, below)
+        measured([sys.executable, "-c", f"{one}; print('{{\"speed\": 2.5}}')"], "child")
+        for one in ("pass", code, below)
     )
     assert (len(held), small["speed"]) == (300 << 20, 2.5)
     assert small["megabytes"] < 60
