@@ -12,6 +12,7 @@ import pytest
 
 from noria.cli.main import main
 from tests.made_files import sheet
+from tests.pages import blocks
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = {"en": "grow-files.md", "zh": "grow-files.zh-CN.md"}
@@ -21,10 +22,6 @@ AS_OF = 1_743_465_600  # 2025-04-01, the day of every file
 def parts(language: str) -> list[str]:
     """Return the page's parts, one a file."""
     return re.split(r"\n### \d+\. ", (DOCS / PAGES[language]).read_text(encoding="utf-8"))[1:]
-
-
-def blocks(part: str, kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", part, re.DOTALL)
 
 
 def put(folder: Path, part: str) -> Path:
@@ -84,7 +81,7 @@ def test_the_python_of_the_page_runs(
     for number in (5, 9):
         put(tmp_path, parts("en")[number])
     page = (DOCS / PAGES["en"]).read_text(encoding="utf-8")
-    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    code = blocks(page, "python")[0]
     assert code in (DOCS / PAGES["zh"]).read_text(encoding="utf-8")
     exec(compile(code, "files", "exec"), {})
     first, second = capsys.readouterr().out.splitlines()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from noria.apps.settings import DeskSettings
 from noria.cli.main import main
 from noria.cli.new import APPLICATIONS, STARTER
+from tests.pages import commands
 
 LANGUAGES = {"en": "How many months is the warranty?", "zh": "台灯保修几个月？"}
 
@@ -31,13 +31,6 @@ def folder(language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.chdir(tmp_path)
     assert main(["new", "desk", "--app", "support"]) == 0
     return tmp_path / "desk"
-
-
-def commands(folder: Path) -> list[list[str]]:
-    """Return the commands of a folder's README, in its order."""
-    page = (folder / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
 
 
 def test_both_languages_have_the_same_files() -> None:
@@ -69,7 +62,7 @@ def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]
 def test_the_readme_is_followed_to_the_letter(
     folder: Path, language: str, embedder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = commands(folder)
+    told = [words[1:] for words in commands(folder / "README.md")]
     assert told[0] == ["build", "base", "e5-small", "--out", "model"]
     shutil.copytree(embedder, folder / "model")
     monkeypatch.chdir(folder)

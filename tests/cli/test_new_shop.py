@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 from noria.apps.settings import ShopSettings
 from noria.cli.main import main
 from noria.cli.new import APPLICATIONS, STARTER
+from tests.pages import commands
 
 TITLES = {"en": "chose", "zh": "选择"}
 
@@ -59,14 +59,7 @@ def served(words: list[str], key: str = "") -> Iterator[httpx.Client]:
 def test_the_readme_is_followed_to_the_letter_and_a_kill_changes_no_pick(
     folder: Path, language: str, embedder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (folder / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    told = [
-        shlex.split(line, comments=True)[1:]
-        for block in blocks
-        for line in block.splitlines()
-        if line.startswith("noria")
-    ]
+    told = [words[1:] for words in commands(folder / "README.md") if words[0] == "noria"]
     assert told[0] == ["build", "base", "e5-small", "--out", "model"]
     shutil.copytree(embedder, folder / "model")
     bring, serve, judge, export = (

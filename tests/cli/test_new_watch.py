@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from noria.cli.main import main
 from noria.cli.new import APPLICATIONS, STARTER
 from noria.text.records import Records
 from noria.text.sources import Source
+from tests.pages import commands
 
 LANGUAGES = ("en", "zh")
 HERE = ["--port", "0", "--threads", "1", "--json"]
@@ -31,14 +31,6 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     assert main(["new", "watch", "--app", "monitor"]) == 0
     monkeypatch.chdir(tmp_path / "watch")
     return tmp_path / "watch"
-
-
-def blocks(folder: Path) -> list[list[str]]:
-    """Return the commands of a folder's README, in its order."""
-    page = (folder / "README.md").read_text(encoding="utf-8")
-    return [
-        shlex.split(line) for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.split("\n")
-    ]
 
 
 def test_both_languages_have_the_same_files_and_what_is_of_nobody_says_so() -> None:
@@ -65,7 +57,7 @@ def test_examples_teach_a_judge_and_are_about_the_topics(folder: Path) -> None:
 def test_the_readme_is_followed_to_the_letter(
     folder: Path, plain_classifier: Path, embedder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base, finetune, watch, echo = (words for words in blocks(folder) if words)
+    base, finetune, watch, echo = commands(folder / "README.md")
     assert base == ["noria", "build", "base", "e5-small", "--out", "base"]
     assert finetune[:6] == ["noria", "build", "finetune", "classify", "--base", "base"]
     assert finetune[finetune.index("--train") + 1] == "example-opinions.csv"
