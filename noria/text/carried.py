@@ -12,13 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .script import normal, sentence_spans
+from .script import HAN, normal, sentence_spans
 
 GAP = " … "
 """What stands in a quotation for sentences that were left out."""
-_HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(
-    rf"(?<![\w.])[-−]?\.?\d+(?:[.,:/-]\d+)*(?![^\W_{_HAN}])|[零一二两三四五六七八九十百千万亿半]+|[{_HAN}]|[^\W_{_HAN}]+(?:[.,:'/@+#&-]+[^\W_{_HAN}]+)*[+#]*|[%‰°$€£¥<>=≥≤±~]"
+    rf"(?<![\w.])[-−]?\.?\d+(?:[.,:/-]\d+)*(?![^\W_{HAN}])|[零一二两三四五六七八九十百千万亿半]+|[{HAN}]|[^\W_{HAN}]+(?:[.,:'/@+#&-]+[^\W_{HAN}]+)*[+#]*|[%‰°$€£¥<>=≥≤±~]"
 )
 _ADDED = frozenset(
     [
@@ -220,7 +219,7 @@ def _was_asked(run: Sequence[str], asked: str, words: frozenset[str]) -> bool:
     if any(token in _KEPT or _is_number(token) for token in run):
         return False
     text = "".join(run)
-    if re.search(rf"[{_HAN}]", text):
+    if re.search(rf"[{HAN}]", text):
         return len(text) > 1 and text in re.sub(r"\s", "", asked)
     return all(token in words for token in run)
 
@@ -240,4 +239,4 @@ def _tokens(text: str) -> list[str]:
 
 
 def _ends_wide(text: str) -> bool:
-    return bool(re.search(rf"[。！？；”）{_HAN}]$", text))
+    return bool(re.search(rf"[。！？；”）{HAN}]$", text))

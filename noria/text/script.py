@@ -30,7 +30,7 @@ def has_han(text: str) -> bool:
 def is_chinese(texts: Sequence[str]) -> bool:
     """Say whether at least a tenth of the characters of these texts, the first 2,000 of them, are Chinese."""
     sample = "".join(texts[:2000])
-    return sum("\u4e00" <= character <= "\u9fff" for character in sample) >= 0.1 * max(1, len(sample))
+    return len(_HAN_CHARACTER.findall(sample)) >= 0.1 * max(1, len(sample))
 
 
 def length(text: str) -> int:
@@ -94,12 +94,20 @@ def segmented(text: str) -> list[str]:
 
 def normal(text: str) -> str:
     """Return a text in one width, case and script; with as many characters only where it has nothing to change."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return _simplified().convert(plain) if _HAN_CHARACTER.search(plain) else plain
+    return simplified(unicodedata.normalize("NFKC", text).casefold())
+
+
+def simplified(text: str) -> str:
+    """Return a text with its Traditional characters as Simplified ones (OpenCC, by phrase).
+
+    >>> simplified("怎麼退貨"), simplified("How?")
+    ('怎么退货', 'How?')
+    """
+    return str(_converter().convert(text)) if has_han(text) else text
 
 
 @cache
-def _simplified() -> Any:
+def _converter() -> Any:
     import opencc
 
     return opencc.OpenCC("t2s")

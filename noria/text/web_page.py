@@ -16,6 +16,7 @@ from noria.core.messages import message
 
 from .confined import Part
 from .encoding import SAMPLE_BYTES, named
+from .script import HAN
 
 _DECLARED = re.compile(
     rb"""<meta[^>]{0,512}?charset\s*=\s*["']?\s*([\w:.-]{1,40})|<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w:.-]{1,40})""",
@@ -109,8 +110,9 @@ _LEFT_OUT = (
     + ", ".join(f"[role={role}]" for role in _ROLES)
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_HAN = "\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef"
-_BREAK_IN_CHINESE = re.compile(rf"(?<=[{_HAN}])[ \t\r\f]*\n\s*(?=[{_HAN}])")
+_CHINESE = rf"{HAN}\u3000-\u303f\uff00-\uffef"
+"""Chinese characters and marks."""
+_BREAK_IN_CHINESE = re.compile(rf"(?<=[{_CHINESE}])[ \t\r\f]*\n\s*(?=[{_CHINESE}])")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _MENU_LINKS = 4
 """Links from which a list of nothing else is a menu."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.apps.support.plain import simplified
 from noria.text import minhash
+from noria.text.script import simplified
 
 SIMILAR, CONTAINED = 0.5, 0.8
 """Jaccard similarity of shingles from which two texts tell one story; and the share of the shorter one's that is in the longer, for texts

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from noria.text.script import normal
+from noria.text.script import HAN, normal
 from noria.text.terms import question_terms, stem
 
 WORDS = 5
@@ -25,9 +25,8 @@ _CHARACTERS = 240
 _PART = 0.8
 """Share of a run's texts in which it stands within one longer run, from which it is a part of that."""
 _LEAST_SHARE = 0.1
-_HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
-_RUN = re.compile(rf"[{_HAN}]+|[^\W\d_{_HAN}][^\W_{_HAN}]+")
-_HAN_RUN = re.compile(rf"[{_HAN}]")
+_RUN = re.compile(rf"[{HAN}]+|[^\W\d_{HAN}][^\W_{HAN}]+")
+_HAN_RUN = re.compile(rf"[{HAN}]")
 _NOISE = re.compile(r"https?://\S+|<[A-Z_]+>|@\w+")
 """Addresses, handles, and what stands in the place of personal data."""
 

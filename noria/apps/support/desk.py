@@ -17,6 +17,7 @@ import numpy as np
 from noria.apps.embedding import Embed
 from noria.core.errors import InputError
 from noria.core.messages import message
+from noria.text.script import simplified
 
 from . import conversation as shapes
 from .certainty import ALTERNATIVES, Certainty, reference_language
@@ -30,7 +31,7 @@ from .languages import language_among, phrase_language
 from .matching import Matcher
 from .parts import clauses
 from .pinyin import meant
-from .plain import plain, simplified
+from .plain import plain
 from .replies import PHRASES, Choice, Costs, Match, Reply, listed, tidy
 from .several import Spans, questions
 

@@ -15,14 +15,14 @@ import numpy as np
 
 from noria.apps.embedding import Embed
 from noria.text.personal_data import mask
-from noria.text.script import has_han
+from noria.text.script import has_han, simplified
 
 from .courtesies import courtesy, question_in, wants_person
 from .dialogues import Dialogue
 from .faq import read_faq
 from .matching import unit
 from .parts import clauses
-from .plain import plain, simplified, tokens
+from .plain import plain, tokens
 
 SHORTEST, LONGEST = 2, 40
 """Words, or Chinese characters, of what is taken for a question; shorter is an answer, longer a story."""

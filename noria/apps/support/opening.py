@@ -11,13 +11,14 @@ import numpy as np
 
 from noria.apps.embedding import Embed
 from noria.core.messages import as_is, message
+from noria.text.script import simplified
 
 from .certainty import Certainty, certainties, confused, reference_texts
 from .desk import Desk
 from .faq import BUNDLED, SHOWN, Entry, Faq, read_faq, with_more
 from .knowledge.base import Knowledge
 from .matching import Kind, Known, Matcher, unit
-from .plain import simplified, tokens
+from .plain import tokens
 from .replies import Costs
 from .review.table import accepted
 

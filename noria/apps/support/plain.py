@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
 
-from noria.text.script import HAN, has_han
+from noria.text.script import HAN, has_han, simplified
 
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad\ufe0e\ufe0f\u20e3]")
 # Marks of a sentence say nothing of what is asked; `+ # % & < > = / @ $ * ^ ~ |` and signs of currency may be all that does.
@@ -38,15 +37,6 @@ def plain(text: str) -> str:
     return kept or " ".join(folded.split())
 
 
-def simplified(text: str) -> str:
-    """Return a text with its Traditional characters as Simplified ones.
-
-    >>> simplified("怎麼退貨"), simplified("How?")
-    ('怎么退货', 'How?')
-    """
-    return str(_simplified().convert(text)) if has_han(text) else text
-
-
 def tokens(text: str) -> list[str]:
     """Return what a text is compared by: its words with their symbols, its Chinese characters and pairs of them.
 
@@ -58,13 +48,6 @@ def tokens(text: str) -> list[str]:
         found += _TOKEN.findall(run)
         found += [run[at : at + 2] for at in range(len(run) - 1)] if has_han(run) else []
     return found
-
-
-@cache
-def _simplified() -> Any:
-    import opencc
-
-    return opencc.OpenCC("t2s")
 
 
 @lru_cache(maxsize=1 << 14)

@@ -49,6 +49,7 @@ _REPEAT_CHARACTERS = 30
 _TITLE_CHARACTERS = 40
 _NO_TITLE_END = tuple("。！？；，：、…）」』”")
 _PICTURE_NOTE = re.compile(r"（附?(?:图片|照片|传真照片|表|图表|漫画)\d*[张幅]?）$")
+# It ends at ； too, which noria.text's does not: where long paragraphs are cut, and so every corpus that was made of them, hangs on it.
 _SENTENCE = re.compile(r".*?(?:[。！？；]+[”’』」）]*|$)", re.DOTALL)
 _COMPOUND_SURNAME = re.compile(
     "欧阳|诸葛|令狐|南宫|司马|上官|司徒|东方|独孤|慕容|皇甫|尉迟|公孙|长孙|宇文|夏侯|轩辕|端木|百里|呼延|东郭|西门|申屠|澹台"

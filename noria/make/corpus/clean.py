@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable
 from html.parser import HTMLParser
 
-from noria.text.script import narrow
+from noria.text.script import narrow, simplified
 
 from .settings import CleanSettings
 
@@ -48,7 +48,7 @@ def clean(text: str, settings: CleanSettings | None = None) -> str:
     elif settings.markup == "auto":
         repairs.append(lambda text: strip_markup(text) if is_page(text) else text)
     if settings.simplify:
-        repairs.append(simplify)
+        repairs.append(simplified)
     repairs.append(tidy_spaces)
     # Plain blanks at the ends are what most texts lose: without them the costly repairs need no second round.
     text = re.sub(r"(?<![ \t])[ \t]+(?=\r?\n)", "", text).strip(" \t\r\n")
@@ -99,11 +99,6 @@ def tidy_spaces(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
-def simplify(text: str) -> str:
-    """Return the text in Simplified Chinese (OpenCC, by phrase)."""
-    return _opencc()(text)
-
-
 class _Text(HTMLParser):
     """Collects the text of a page."""
 
@@ -147,11 +142,3 @@ def _ftfy() -> Repair:
         explain=False,
     )
     return functools.partial(ftfy.fix_text, config=config)
-
-
-@functools.cache
-def _opencc() -> Repair:
-    import opencc
-
-    convert: Repair = opencc.OpenCC("t2s").convert
-    return convert

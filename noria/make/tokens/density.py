@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from noria.core.figure import Figure, proportion
+from noria.text.script import han_share
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -18,10 +19,9 @@ def language(text: str) -> str:
     >>> language("大模型 LLM"), language("a large model"), language("большая")
     ('zh', 'en', 'other')
     """
-    letters = [letter for letter in text if letter.isalpha()]
-    han = sum("\u3400" <= letter <= "\u9fff" for letter in letters)
+    letters = "".join(filter(str.isalpha, text))
     latin = sum(letter < "\u0250" for letter in letters)
-    if han and han >= 0.3 * len(letters):
+    if han_share(letters) >= 0.3:
         return "zh"
     return "en" if latin > 0.5 * len(letters) else "other"
 

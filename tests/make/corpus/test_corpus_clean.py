@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noria.make.corpus.clean import clean, is_page, simplify, strip_markup, tidy_spaces
+from noria.make.corpus.clean import clean, is_page, strip_markup, tidy_spaces
 from noria.make.corpus.settings import CleanSettings
-from noria.text.script import narrow
+from noria.text.script import narrow, simplified
 
 PIECES = st.sampled_from(
     [
@@ -89,7 +89,7 @@ def test_pages_lose_their_markup_and_prose_about_it_does_not() -> None:
 
 
 def test_traditional_becomes_simplified_by_phrase_on_request_only() -> None:
-    assert simplify("頭髮乾燥，皇后在後面") == "头发干燥，皇后在后面"
+    assert simplified("頭髮乾燥，皇后在後面") == "头发干燥，皇后在后面"
     assert clean("漢語") == "漢語"
     assert clean("漢語", CleanSettings(simplify=True)) == "汉语"
 

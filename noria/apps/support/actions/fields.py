@@ -14,11 +14,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from noria.apps.support.plain import plain, simplified
+from noria.apps.support.plain import plain
 from noria.core.errors import SettingError
 from noria.core.messages import message
 from noria.core.settings import Settings
 from noria.text.numbers import HAN, Style, number_of
+from noria.text.script import simplified
 
 from .dates import Direction, day_in
 

@@ -18,12 +18,13 @@ from typing import Any
 
 from noria.core.errors import SettingError, unknown
 from noria.core.messages import message
+from noria.text.script import HAN, has_han
 
 Augmentation = Callable[[str, random.Random], str]
 GROUP = "noria.augment"
 SHARE = 0.1
 """Share of a text's units that is changed (Wei and Zou 2019, section 3: alpha of 0.1), one at least."""
-_UNITS = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\s\u3400-\u4dbf\u4e00-\u9fff]+")
+_UNITS = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
 _MARKS = {True: "，。、；：？！", False: ".,;:?!"}
 
 
@@ -58,7 +59,7 @@ def punctuate(text: str, rng: random.Random) -> str:
     chosen = set(rng.sample(range(len(units)), min(_count(units), len(units)))) if units else set()
     words = [unit.group() for unit in units]
     for place in sorted(chosen):
-        words[place] += rng.choice(_MARKS["\u3400" <= words[place][-1] <= "\u9fff"])
+        words[place] += rng.choice(_MARKS[has_han(words[place][-1])])
     return _rebuilt(text, units, words)
 
 
