@@ -21,7 +21,7 @@ from noria.apps.monitor.aspects import by_labels
 
 from .f1 import compared, counted, f1
 from .line import Line
-from .monitor_trained import QUICK_MINUTES, asked, read, trained
+from .monitor_trained import Course, asked, read, trained
 
 MINUTES = 5.0
 SETTINGS: dict[str, Any] = {"max_length": 384}
@@ -61,13 +61,14 @@ def measure(*, quick: bool) -> list[Line]:
     train, test = read(data / "train.jsonl"), read(data / "test.jsonl")
     theirs = by_words(train, test)
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
-        ours = learned(train, test, theirs, Path(folder), QUICK_MINUTES if quick else MINUTES)
-    return lines(test, ours, theirs)
+        course = Course(None if quick else MINUTES)
+        ours = learned(train, test, theirs, Path(folder), course)
+    return lines(test, ours, theirs, course.text(train))
 
 
-def learned(train: Sequence[Row], test: Sequence[Row], words: Found, folder: Path, minutes: float) -> Found:
+def learned(train: Sequence[Row], test: Sequence[Row], words: Found, folder: Path, course: Course) -> Found:
     """Return what the monitor finds by the words and by a classifier of several labels that learned from the training rows."""
-    model = trained("e5", train, folder / "aspects", minutes=minutes, **SETTINGS)
+    model = trained("e5", train, folder / "aspects", course, SETTINGS)
     answers = asked(model, [row["text"] for row in test])
     found = [by_labels(one, some, WORDS.keys() - some.keys()) for one, some in zip(answers, words, strict=True)]
     return [{name: str(own.get("label", "")) for name, own in one.items()} for one in found]
@@ -102,12 +103,12 @@ def by_words(train: Sequence[Row], test: Sequence[Row]) -> Found:
     return found(test, best)
 
 
-def lines(test: Sequence[Row], ours: Found, theirs: Found) -> list[Line]:
+def lines(test: Sequence[Row], ours: Found, theirs: Found, how: str) -> list[Line]:
     """Return the lines of both measures; what is wanted is more than the words find."""
     made: list[Line] = []
     for together, what in ((False, "aspects spoken of"), (True, "aspects with what is said of each")):
         made += compared(
-            f"{what}, zh, from 100 reviews, micro F1",
+            f"{what}, zh, from 100 reviews, {how}, micro F1",
             counts(test, ours, together=together),
             {"words of each aspect": counts(test, theirs, together=together)},
             more=("words of each aspect", 0.0),

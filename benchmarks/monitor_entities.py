@@ -18,7 +18,7 @@ from typing import Any
 
 from .f1 import compared, counted
 from .line import Line
-from .monitor_trained import QUICK_MINUTES, asked, read, trained
+from .monitor_trained import Course, asked, read, trained
 from .two_companies import NEGATIVE, POSITIVE, sentences
 
 LABELS = ("negative", "neutral", "positive")
@@ -32,30 +32,29 @@ Row = dict[str, Any]
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return macro-F1 on English entities, all and where they differ, and negative F1 on constructed Chinese ones; quick trains a minute in all."""
-    minutes = QUICK_MINUTES if quick else MINUTES
+    """Return macro-F1 on English entities, all and where they differ, and negative F1 on constructed Chinese ones."""
+    course = Course(None if quick else MINUTES)
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         if "NORIA_DATA" in os.environ:
             data = Path(os.environ["NORIA_DATA"]) / "monitor" / "finentity"
-            lines += english(read(data / "train.jsonl"), read(data / "test.jsonl"), Path(folder) / "en", minutes)
-        train, test = sentences(1_000 if quick else 3_000, "train"), sentences(400, "test")
-        return lines + chinese(train, test, Path(folder) / "zh", minutes)
+            lines += english(read(data / "train.jsonl"), read(data / "test.jsonl"), Path(folder) / "en", course)
+        train, test = sentences(3_000, "train"), sentences(400, "test")
+        return lines + chinese(train, test, Path(folder) / "zh", course)
 
 
-def english(train: Sequence[Row], test: Sequence[Row], folder: Path, minutes: float) -> list[Line]:
+def english(train: Sequence[Row], test: Sequence[Row], folder: Path, course: Course) -> list[Line]:
     """Return the lines of FinEntity's form of rows: {text, entities: [{start, end, text, label}]}."""
-    judged = entity_counts(test, predicted(trained("minilm", train, folder, minutes=minutes, **FINENTITY), test))
+    judged = entity_counts(test, predicted(trained("minilm", train, folder, course, FINENTITY), test))
     copied = entity_counts(test, copied_labels(train, test))
     named = entity_counts(test, by_name(train, test))
-    found = compared(
-        "label of each given entity, en, macro-F1", judged, {COPIED: copied, NAMED: named}, wanted=0.80, mean="macro"
-    )
+    what = f"label of each given entity, en, {course.text(train)}, macro-F1"
+    found = compared(what, judged, {COPIED: copied, NAMED: named}, wanted=0.80, mean="macro")
     differ = [row for row in test if len({one["label"] for one in row["entities"]}) > 1]
     kept = [place for place, row in enumerate(test) if row in differ]
     oracle = entity_counts(differ, [[majority(row)] * len(row["entities"]) for row in differ])
     return found + compared(
-        "label of each given entity, en, macro-F1 on texts whose entities differ",
+        f"{what} on texts whose entities differ",
         judged[kept],
         {COPIED: copied[kept], NAMED: named[kept], ORACLE: oracle},
         wanted=0.65,
@@ -63,9 +62,9 @@ def english(train: Sequence[Row], test: Sequence[Row], folder: Path, minutes: fl
     )
 
 
-def chinese(train: Sequence[Row], test: Sequence[Row], folder: Path, minutes: float) -> list[Line]:
+def chinese(train: Sequence[Row], test: Sequence[Row], folder: Path, course: Course) -> list[Line]:
     """Return the lines of constructed Chinese sentences about two companies: F1 of the entities that are spoken of badly."""
-    judged = entity_counts(test, predicted(trained("e5", train, folder, minutes=minutes, **CHINESE), test), (NEGATIVE,))
+    judged = entity_counts(test, predicted(trained("e5", train, folder, course, CHINESE), test), (NEGATIVE,))
     copied = entity_counts(test, copied_labels(train, test), (NEGATIVE,))
     worst = [
         [NEGATIVE if any(one["label"] == NEGATIVE for one in row["entities"]) else POSITIVE] * len(row["entities"])
@@ -73,7 +72,7 @@ def chinese(train: Sequence[Row], test: Sequence[Row], folder: Path, minutes: fl
     ]
     oracle = "an oracle that calls both bad where one is"
     return compared(
-        "entities spoken of badly, zh, constructed sentences about two companies, F1",
+        f"entities spoken of badly, zh, constructed sentences about two companies, {course.text(train)}, F1",
         judged,
         {COPIED: copied, oracle: entity_counts(test, worst, (NEGATIVE,))},
         more=(COPIED, 0.1),

@@ -5,14 +5,40 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
 
-QUICK_MINUTES = 0.4
-"""Of each training where all of the benchmarks must end within minutes: too short to reach what is wanted."""
+Row = Mapping[str, Any]
+
+QUICK_ROWS, QUICK = 300, {"steps": 16, "tokens_per_batch": 512, "evaluations": 1}
+"""Rows and settings of each training where all of the benchmarks must end within minutes: too little to reach what is wanted. Steps, for
+minutes so few that they would do are refused where a machine has other work: reading and judging alone take them."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long a training lasts, and on how many of its rows."""
+
+    minutes: float | None
+    """None for `QUICK`."""
+
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows that are learned from, spread over all."""
+        return list(rows) if self.minutes else list(rows[:: max(1, len(rows) // QUICK_ROWS)][:QUICK_ROWS])
+
+    def settings(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of a training that has its own."""
+        return {**own, "minutes": self.minutes} if self.minutes else {**own, **QUICK}
+
+    def text(self, rows: Sequence[Row]) -> str:
+        """Return it in words, for the line that tells what it came to."""
+        if self.minutes:
+            return f"trained for {self.minutes:g} min"
+        return f"trained for {QUICK['steps']} steps on {len(self.of(rows))} texts"
 
 
 def written(file: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -37,22 +63,21 @@ def base(kind: str, folder: Path, texts: Sequence[str]) -> Path:
     return trim(e5_small(folder / "e5"), texts, folder / "e5-trimmed")
 
 
-def trained(
-    start: str | Path, rows: Sequence[Mapping[str, Any]], folder: Path, *, minutes: float, **settings: Any
-) -> Path:
+def trained(start: str | Path, rows: Sequence[Row], folder: Path, course: Course, settings: Mapping[str, Any]) -> Path:
     """Return the folder of a classifier that learned from rows in whichever form, in a folder of its own.
 
     Args:
         start: the kind of the base, or the folder of a model to go on from.
         rows: in any form that `noria build finetune classify` takes; some are set aside by it.
         folder: for all files.
-        minutes: of the whole training, baselines and figures among them.
+        course: of the whole training, baselines and figures among them.
         settings: further ones of `FinetuneSettings`.
     """
     from noria.make.training.finetune.recipe import finetune
     from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import task_for
 
+    rows = course.of(rows)
     file = written(folder / "train.jsonl", rows)
     made = finetune(
         task_for("classify"),
@@ -60,7 +85,7 @@ def trained(
         file,
         None,
         folder / "model",
-        FinetuneSettings.make(**{"minutes": minutes, **settings}),
+        FinetuneSettings.make(**course.settings(settings)),
         Report(),
     )
     facts = read_manifest(made).facts

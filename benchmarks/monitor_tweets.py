@@ -13,7 +13,7 @@ from typing import Any
 
 from .f1 import compared, counted
 from .line import Line
-from .monitor_trained import QUICK_MINUTES, asked, trained
+from .monitor_trained import Course, asked, trained
 from .quality import tweets
 
 MINUTES = 15.0
@@ -22,7 +22,7 @@ LABELS = ("bearish", "bullish", "neutral")
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return macro-F1 beside the peer and what is wanted; none without the folder of data sets. Quick trains for seconds."""
+    """Return macro-F1 beside the peer and what is wanted; none without the folder of data sets."""
     if "NORIA_DATA" not in os.environ:
         return []
     from noria.make.evaluate.baseline import tfidf_classifier
@@ -30,16 +30,16 @@ def measure(*, quick: bool) -> list[Line]:
     rows = tweets(Path(os.environ["NORIA_DATA"]))
     train, test = rows["train"], rows["test"]
     texts = [row["text"] for row in test]
-    minutes = QUICK_MINUTES if quick else MINUTES
+    course = Course(None if quick else MINUTES)
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
-        model = trained("minilm", train, Path(folder) / "tweets", minutes=minutes, **SETTINGS)
+        model = trained("minilm", train, Path(folder) / "tweets", course, SETTINGS)
         ours = [str(one["label"]) for one in asked(model, texts)]
     units, truth = list(range(len(test))), [{row["label"]} for row in test]
     mine, peer = (
         counted(units, truth, [{one} for one in some], LABELS) for some in (ours, tfidf_classifier(train)(texts))
     )
     return compared(
-        f"sentiment of tweets on stocks, macro-F1, trained for {minutes:g} min",
+        f"sentiment of tweets on stocks, macro-F1, {course.text(train)}",
         mine,
         {"TF-IDF with logistic regression": peer},
         wanted=0.85,

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.f1 import compared, counted, f1
 from benchmarks.monitor_aspects import KINDS, WORDS, by_words, counts
 from benchmarks.monitor_entities import copied_labels, entity_counts, majority
+from benchmarks.monitor_trained import Course
 from benchmarks.two_companies import COMPANIES, sentences
 
 
@@ -55,3 +56,14 @@ def test_words_find_aspects_and_say_the_usual_of_them() -> None:
     alone = counts(test, [found], together=False)
     assert alone.shape == (1, len(WORDS), 3)
     assert np.array_equal(alone.sum(axis=(0, 1)), [1, 1, 0])
+
+
+def test_where_it_must_go_fast_steps_are_counted_for_minutes_can_be_too_few_and_the_line_says_so() -> None:
+    rows = [{"text": str(number)} for number in range(1_000)]
+    whole, quick = Course(10.0), Course(None)
+    assert (whole.of(rows), len(quick.of(rows)), len(quick.of(rows[:50]))) == (rows, 300, 50)
+    assert int(quick.of(rows)[-1]["text"]) > 800  # over all rows, not the first
+    assert whole.settings({"evaluations": 4}) == {"evaluations": 4, "minutes": 10.0}
+    assert quick.settings({"evaluations": 4}).keys() == {"evaluations", "steps", "tokens_per_batch"}
+    assert whole.text(rows) == "trained for 10 min"
+    assert "16 steps on 300 texts" in quick.text(rows)
