@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slow import COLLECTED
+from tests.slow import COLLECTED, slow_seconds
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -73,6 +73,15 @@ def collected_anew() -> set[str]:
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     return {line.split("::")[0] for line in done.stdout.splitlines() if "::" in line}
+
+
+def test_every_test_that_is_called_slow_is_there():
+    texts = {
+        file: (REPOSITORY / file).read_text(encoding="utf-8")
+        for file in {name.partition("::")[0] for name in slow_seconds()}
+    }
+    gone = [name for name in slow_seconds() if f"def {name.rpartition('::')[2]}(" not in texts[name.partition("::")[0]]]
+    assert not gone, "take them out of tests/slow.txt"
 
 
 def test_files_are_short_enough_to_read():
