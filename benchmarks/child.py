@@ -43,7 +43,7 @@ def measured(command: Sequence[str], name: str, environment: Mapping[str, str] |
     return {**json.loads(told), "megabytes": int(kilobytes) / 1024}
 
 
-def main(command: Sequence[str]) -> int:
+def main(command: list[str]) -> int:
     """Run a command, print the most memory that it held (KiB) on a line of its own, and return how it ended."""
     process = os.posix_spawnp(command[0], command, os.environ)
     _, status, usage = os.wait4(process, 0)

@@ -214,7 +214,8 @@ def _lines(ours: Outcome, peer: Outcome, peer_name: str, weeks: float) -> list[L
         single(
             NAME,
             f"minutes from a burst's first text to the alert, median, {what}",
-            *delays,
+            delays[0],
+            delays[1],
             peer_name,
             "min",
             ours.found,
@@ -233,7 +234,8 @@ def _lines(ours: Outcome, peer: Outcome, peer_name: str, weeks: float) -> list[L
         single(
             NAME,
             f"false alarms a week, {what}",
-            *false,
+            false[0],
+            false[1],
             peer_name,
             "a week",
             ours.bursts,
