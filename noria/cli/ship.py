@@ -194,7 +194,7 @@ def make_key(
     name: str,
     /,
     *,
-    role: Literal["client", "admin"] = "client",
+    role: Literal["client", "viewer", "agent", "editor", "admin"] = "client",
     scopes: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
     models: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
     requests_minute: int | None = None,
@@ -208,14 +208,15 @@ def make_key(
 
         noria ship key make shop
         noria ship key make bot --scopes chat apps/support --requests-minute 60 --tokens-day 1000000
-        noria ship key make operator --role admin
+        noria ship key make operator --role editor
 
     Parameters
     ----------
     name
         What the key is for.
     role
-        client may use the API; admin also the console and the metrics.
+        client may use the API. The others are of people, and each may what those before it may: a viewer reads the console and the metrics,
+        an agent answers conversations and judges, an editor changes, trains and deploys, an admin also has keys, settings and events.
     scopes
         Keep it to parts of the API: models, classify, tag, answer, embeddings, translate, completions, chat, moderate,
         feedback, events, apps or apps/<name>.
@@ -327,3 +328,33 @@ def revoke_key(key: str, /, *, lake: Path = ServerSettings().lake) -> None:
 
     revoked = Keys(lake / "server").revoke(key)
     print_message(message("lines.revoked", id=revoked.id, name=revoked.name))
+
+
+@app.command
+def audit(*, noted: str = "", lake: Path = ServerSettings().lake) -> int:
+    """Check the log of who changed what; exit with 3 where one of its lines was changed, moved or taken out.
+
+    Examples::
+
+        noria ship audit --lake runs/lake
+        noria ship audit --noted 9f2c...       # the hash that an earlier check gave: nothing was cut off since
+
+    Parameters
+    ----------
+    noted
+        SHA-256 of the last line, as an earlier check told it.
+    lake
+        The server's lake.
+    """
+    from dataclasses import asdict
+
+    from noria.server.http.keys import Keys
+
+    checked = Keys(lake / "server").audit.check(noted)
+    line = message("lines.audit_whole", entries=checked.entries, torn=checked.torn, last=checked.last)
+    if checked.missing:
+        line = message("lines.audit_missing", entries=checked.entries)
+    elif checked.broken:
+        line = message("lines.audit_broken", line=checked.broken)
+    printed({**asdict(checked), "whole": checked.whole}, lambda: print(for_terminal(line)))
+    return 0 if checked.whole else 3

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from noria.core.errors import NoriaError
 from noria.server.data.kept import set_name
 from noria.server.errors import api_error
+from noria.server.http.admission import check_role
 from noria.server.http.context import CONTEXT, RequestContext
 from noria.server.http.data import file_of, received
 from noria.server.http.intake import Upload
@@ -48,8 +49,10 @@ def files_router() -> APIRouter:
 
 
 async def _answered(request: Request, answer: Callable[[], Awaitable[Response]]) -> Response:
-    """Return an answer, or what went wrong in the reader's language."""
+    """Return an answer, or what went wrong in the reader's language; files of rows are for editors."""
+    context: RequestContext = request.scope[CONTEXT]
     try:
+        check_role(context.caller, "editor")
         return await answer()
     except NoriaError as error:
         return JSONResponse({"error": error.text(words_of(request).language)}, api_error(error).status)

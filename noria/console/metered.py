@@ -9,13 +9,19 @@ from noria.core.errors import NoriaError
 from noria.server.http.context import RequestContext, Usage
 from noria.server.http.keys import Caller
 
+from .session import require
 from .shell import View
 
 
 @asynccontextmanager
 async def metered(view: View, app: str = "console") -> AsyncIterator[RequestContext]:
-    """Make what is asked inside the block, with the context that it gives, one request: its event is durable when the block ends."""
-    caller = Caller(view.session.key, "admin", view.session.tenant)
+    """Make what is asked inside the block, with the context that it gives, one request: its event is durable when the block ends.
+
+    Raises:
+        Forbidden: the session's role only looks on.
+    """
+    require(view.session, "agent")
+    caller = Caller(view.session.key, view.session.role, view.session.tenant)
     context = RequestContext(view.state, caller, Usage(app=app, user=view.user), counted=True)
     try:
         yield context

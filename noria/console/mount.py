@@ -8,12 +8,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
-from noria.server.http.keys import Caller
+from noria.core.errors import NoriaError
+from noria.server.errors import ApiError, api_error
+from noria.server.http.admission import check_role
+from noria.server.http.context import CONTEXT, RequestContext
+from noria.server.http.intake import query_of_request
+from noria.server.http.keys import LINK, Caller, Role, may
+from noria.server.http.lookup import TakenEvents, events_taken
+from noria.server.http.managing import TakenEntries, audit_taken
 from noria.server.http.state import State
 
 from .data_files import FILES, files_router
@@ -25,8 +33,6 @@ if TYPE_CHECKING:
     from .shell import Console
 
 TITLE = "Noria"
-LINK = "console"
-"""Stands for the key in sessions that a one-time link opened."""
 
 
 def mount(app: FastAPI, state: State, root: str | Path) -> None:
@@ -38,19 +44,28 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
         root: the folder of a run, whose results the pages show.
     """
     import nicegui
-    from nicegui import core, ui
+    from nicegui import client, core, ui
 
     from .pages import register
-    from .session import Sealed
+    from .sealed import Sealed, number_scripts
     from .shell import Console
 
     console = Console(state, Path(root), Sessions())
     app.state.console = console
-    app.include_router(sign_in_router(console.sessions, lambda secret: _admin(state, secret)))
     app.include_router(files_router())
+    app.include_router(
+        sign_in_router(
+            console.sessions,
+            lambda secret: _person(state, secret),
+            lambda key, action: state.audit.add(key, action, "console"),
+        )
+    )
+    app.include_router(_files_router(state))
     app.mount(f"{PREFIX}/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    number_scripts(client.templates.env)
 
     gate = state.gate
+    gate.place = PREFIX
     gate.open(f"{PREFIX}/login", ("GET", "HEAD", "POST"))
     gate.open(f"{PREFIX}/open")
     for path in (
@@ -87,6 +102,28 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
     logging.getLogger("nicegui").setLevel(logging.WARNING)
 
 
+def _files_router(state: State) -> APIRouter:
+    """Return the routes of what pages hand out as files: their cookie opens them, and no route of the API."""
+    router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+    @router.get("/take/{what}")
+    def take(request: Request, what: str) -> Response:
+        context: RequestContext = request.scope[CONTEXT]
+        query = request.scope["query_string"]
+        try:
+            check_role(context.caller, "admin")
+            if what == "events":
+                return events_taken(state, context.actor, query_of_request(TakenEvents, query))
+            if what == "audit":
+                return audit_taken(state, context.actor, query_of_request(TakenEntries, query))
+            raise ApiError(404, "no such file", param="what", found=what, allowed="events, audit")
+        except NoriaError as error:
+            told = api_error(error)
+            return Response(told.body(), told.status, media_type="application/json")
+
+    return router
+
+
 def _chain_lifespan(console: FastAPI, before: Lifespan[Any]) -> Lifespan[Any]:
     """Return the lifespan of both.
 
@@ -105,22 +142,18 @@ def _chain_lifespan(console: FastAPI, before: Lifespan[Any]) -> Lifespan[Any]:
 def sign_in_link(app: FastAPI, base: str) -> str:
     """Return an address that signs one browser in, once; `base` is like http://127.0.0.1:8400."""
     console: Console = app.state.console
-    return f"{base}{PREFIX}/open?token={console.sessions.one_time(LINK, LINK)}"
+    return f"{base}{PREFIX}/open?token={console.sessions.one_time(LINK, LINK, 'admin')}"
 
 
 def _caller(console: Console, connection: HTTPConnection) -> Caller | None:
     if not (connection.url.path + "/").startswith(PREFIX + "/"):
         return None
     session = console.sessions.read(connection.cookies.get(COOKIE))
-    if session is None or (session.key != LINK and session.key not in _working(console.state)):
+    if session is None or (session.key != LINK and console.state.keys.working(session.key) is None):
         return None
-    return Caller(session.key, "admin", session.tenant)
+    return Caller(session.key, session.role, session.tenant)
 
 
-def _working(state: State) -> set[str]:
-    return {key.id for key in state.keys.list() if not key.revoked}
-
-
-def _admin(state: State, secret: str) -> tuple[str, str] | None:
+def _person(state: State, secret: str) -> tuple[str, str, Role] | None:
     caller = state.keys.check(secret)
-    return (caller.key, caller.tenant) if caller and caller.role == "admin" else None
+    return (caller.key, caller.tenant, caller.role) if caller and may(caller.role, "viewer") else None

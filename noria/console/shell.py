@@ -15,8 +15,9 @@ from fastapi import Request
 from nicegui import ui
 
 from noria.server.http.context import CONTEXT, RequestContext
+from noria.server.http.keys import may
 
-from .session import COOKIE, Session
+from .session import COOKIE, NEEDS, Session
 from .sign_in import PREFIX, words_of
 from .wheel import mark
 from .words import LANGUAGES, Words
@@ -39,11 +40,11 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
         ("service", "/service"),
         ("monitor", "/monitor"),
         ("recommend", "/recommend"),
-        ("status", "/status"),
     ),
     "grow": (("users", "/users"), ("market", "/market"), ("promote", "/promote")),
+    "operate": (("keys", "/keys"), ("events", "/events"), ("audit", "/audit"), ("health", "/health")),
 }
-COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3c"}
+COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3c", "operate": "#57707a"}
 ICONS = {
     "overview": "M12 3v18M3 12h18M5.6 5.6l12.8 12.8M18.4 5.6 5.6 18.4",
     "data": "M4 6c0-4 16-4 16 0v12c0 4-16 4-16 0zM4 6c0 4 16 4 16 0M4 12c0 4 16 4 16 0",
@@ -55,7 +56,10 @@ ICONS = {
     "service": "M4 19h16M6 19v-6M11 19V8M16 19V5M4 6l4 3 4-4 3 2",
     "monitor": "M3 13h4l3-8 4 14 3-6h4",
     "recommend": "M5 4h14v16l-7-4-7 4z",
-    "status": "M4 20V4M4 20h16M7 14l3-4 3 3 5-7",
+    "health": "M4 20V4M4 20h16M7 14l3-4 3 3 5-7",
+    "keys": "M14 10a4 4 0 1 1-1.2-2.8M12.5 12.5 20 20M17 17l2-2M15 19l-2-2",
+    "events": "M5 4h14v16H5zM8 8h8M8 12h8M8 16h5",
+    "audit": "M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM8.5 12l2.5 2.5 4.5-5",
     "users": "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21c0-4 3-6 7-6s7 2 7 6M16 4a4 4 0 0 1 0 7M18 15c3 1 4 3 4 6",
     "market": "M4 20V10M10 20V4M16 20v-7M22 20H2",
     "promote": "M4 10v4h3l7 5V5L7 10H4zM18 9a4 4 0 0 1 0 6M7 14l1 6h3l-1-4",
@@ -97,14 +101,19 @@ class View:
         """Return the name under which this browser's use is counted."""
         return f"console:{self.session.nonce}"
 
+    def audit(self, action: str, subject: str, **details: str | int | float | bool | None) -> None:
+        """Write down what its person changed."""
+        self.state.audit.add(self.session.key, action, subject, **details)
+
 
 def view_of(console: Console, request: Request, path: str) -> View:
-    """Return what a page needs to know of its request; the gate let it in by its cookie, or by an admin key."""
+    """Return what a page needs to know of its request; the gate let it in by its cookie, or by a person's key."""
     session = console.sessions.read(request.cookies.get(COOKIE))
     if session is None:
         context: RequestContext = request.scope[CONTEXT]
-        name = context.caller.key if context.caller else ""
-        session = Session(name, name, 0.0, name)
+        caller = context.caller
+        assert caller is not None  # the gate lets nobody in without
+        session = Session(caller.key, caller.tenant, caller.role, 0.0, caller.key)
     return View(console, words_of(request), session, path, dict(request.query_params))
 
 
@@ -117,9 +126,15 @@ def frame(view: View, name: str) -> Iterator[None]:
     client.page = copy.copy(client.page)
     client.page.language = "zh-CN" if words.language == "zh" else "en-US"
     ui.page_title(f"{words(f'{name}.title')} · Noria")
-    ui.add_head_html(f'<link rel="stylesheet" href="{PREFIX}/static/console.css">')
+    ui.add_head_html(
+        f'<link rel="stylesheet" href="{PREFIX}/static/console.css"><script defer src="{PREFIX}/static/connection.js"></script>'
+    )
+    ui.add_body_html(
+        f'<noscript><p class="note warn">{escape(words("connection.script"))}</p></noscript>'
+        f'<div id="connection" class="note warn connection" role="alert" hidden>{escape(words("connection.lost"))}</div>'
+    )
     with ui.element("div").classes("frame").props(f'data-page="{name}" data-language="{words.language}"'):
-        ui.html(_top(words), sanitize=False).style("display: contents")
+        ui.html(_top(words, view.session), sanitize=False).style("display: contents")
         with ui.element("div").classes("page"):
             ui.html(
                 f'<div class="page-head"><h1>{escape(words(f"{name}.title"))}</h1><p>{escape(words(f"{name}.lead"))}</p></div>',
@@ -199,7 +214,7 @@ def link(path: str) -> str:
     return PREFIX + path
 
 
-def _top(words: Words) -> str:
+def _top(words: Words, session: Session) -> str:
     brand = f'<a class="brand" href="{PREFIX}/">{mark(40)}<span><b translate="no">Noria</b><small>{escape(words("app.short"))}</small></span></a>'
     path = ui.context.client.page.path
     switch = "".join(
@@ -209,7 +224,8 @@ def _top(words: Words) -> str:
     )
     menu = []
     for wing, pages in MENU.items():
-        if wing:
+        pages = tuple(one for one in pages if may(session.role, NEEDS.get(one[0], "viewer")))
+        if wing and pages:
             menu.append(f'<div class="nav-wing">{escape(words(f"wing.{wing}"))}</div>')
         for name, target in pages:
             here = ' here" aria-current="page' if target == path else ""

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from noria.server.http.dispatcher import HEAD
+from noria.server.http.keys import Role
 from noria.server.http.proxy import same_origin
 
-from .session import COOKIE, HEADERS, LIFETIME_SECONDS, Sessions
+from .sealed import HEADERS
+from .session import COOKIE, LIFETIME_SECONDS, Sessions
 from .wheel import mark
 from .words import LANGUAGES, Words, language_of
 
@@ -21,10 +23,13 @@ LANGUAGE_COOKIE = "noria_language"
 _BODY_BYTES = 4096
 
 
-def sign_in_router(sessions: Sessions, key_of: Callable[[str], tuple[str, str] | None]) -> APIRouter:
+def sign_in_router(
+    sessions: Sessions, key_of: Callable[[str], tuple[str, str, Role] | None], noted: Callable[[str, str], None]
+) -> APIRouter:
     """Return the routes for signing in and out.
 
-    `key_of` turns a secret key into (public name, tenant), or None where the key opens nothing.
+    `key_of` turns a secret key into (public name, tenant, role), or None where the key opens nothing; `noted` is told the public name of
+    whoever came or went, and which of the two.
     """
     router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
@@ -49,6 +54,7 @@ def sign_in_router(sessions: Sessions, key_of: Callable[[str], tuple[str, str] |
         known = key_of(fields.get("key", [""])[0].strip())
         if known is None:
             return _form(words, onward, "login.wrong", 401)
+        noted(known[0], "session.begin")
         return _enter(sessions.start(*known), onward, request)
 
     @router.get("/open")
@@ -58,6 +64,9 @@ def sign_in_router(sessions: Sessions, key_of: Callable[[str], tuple[str, str] |
         cookie = sessions.redeem(token)
         if cookie is None:
             return _form(words_of(request), "/", "login.used", 401)
+        session = sessions.read(cookie)
+        assert session is not None
+        noted(session.key, "session.begin")
         return _enter(cookie, "/", request)
 
     @router.post("/logout")
@@ -65,13 +74,18 @@ def sign_in_router(sessions: Sessions, key_of: Callable[[str], tuple[str, str] |
         response = RedirectResponse(f"{PREFIX}/login", status_code=303)
         if same_origin(request.headers):
             response.delete_cookie(COOKIE, path=PREFIX)
+            session = sessions.read(request.cookies.get(COOKIE))
+            if session:
+                sessions.end(session)
+                noted(session.key, "session.end")
         return response
 
     @router.get("/language/{language}")
     def choose(request: Request, language: str, next: str = "/") -> Response:
         response = RedirectResponse(PREFIX + local_path(next), status_code=303)
         if language in LANGUAGES:
-            response.set_cookie(LANGUAGE_COOKIE, language, path=PREFIX, httponly=True, samesite="lax")
+            secure = request.url.scheme == "https"
+            response.set_cookie(LANGUAGE_COOKIE, language, path=PREFIX, httponly=True, samesite="lax", secure=secure)
         return response
 
     return router

@@ -10,6 +10,7 @@ the file is replaced, and counted after; a kill in between is told by how many e
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -33,6 +34,7 @@ from .store import connect, locked, locked_outbox, prepare, storage, transaction
 from .texts import forget_texts
 
 LEDGER = "removed.json"
+_NUMBER = re.compile(r"[0-9a-f-]{36}")
 _AT_ONCE = 500
 """Ids that one statement deletes."""
 
@@ -167,6 +169,21 @@ def migrate(lake: str | Path) -> int:
                 write_events(path, read_sealed(path))
                 files += 1
     return files
+
+
+def receipts(lake: str | Path, most: int = 100) -> list[Receipt]:
+    """Return the last receipts, newest first: their ids sort by time."""
+    names = sorted((path.stem for path in (Path(lake) / "receipts").glob("*.json")), reverse=True)
+    return [one for one in (receipt(lake, name) for name in names[:most]) if one]
+
+
+def receipt(lake: str | Path, number: str) -> Receipt | None:
+    """Return a receipt by its id, None where there is none."""
+    path = Path(lake) / "receipts" / f"{number}.json"
+    if not _NUMBER.fullmatch(number) or not path.is_file():
+        return None
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return Receipt(**{**kept, "files": [Changed(**one) for one in kept["files"]]})
 
 
 def removed_from_lake(lake: Path) -> int:

@@ -180,16 +180,20 @@ def read_sealed(path: Path, columns: Sequence[str] = tuple(COLUMNS)) -> Iterator
         InputError: as `sealed_columns`.
     """
     there = [name for name in sealed_columns(path) if name in columns]
-    schema = pa.schema([ARROW.field(name) for name in columns])
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH, columns=there):
-            arrays = [
-                batch.column(name)
-                if name in there
-                else pa.repeat(pa.scalar(ADDED[name], ARROW.field(name).type), batch.num_rows)
-                for name in columns
-            ]
-            yield pa.record_batch(arrays, schema=schema)
+            yield filled(batch, columns)
+
+
+def filled(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """Return a batch of a sealed file with the columns that were asked for; those that its version had not are empty."""
+    arrays = [
+        batch.column(name)
+        if name in batch.schema.names
+        else pa.repeat(pa.scalar(ADDED[name], ARROW.field(name).type), batch.num_rows)
+        for name in columns
+    ]
+    return pa.record_batch(arrays, schema=pa.schema([ARROW.field(name) for name in columns]))
 
 
 def version_of(schema: pa.Schema) -> int:

@@ -44,10 +44,13 @@ PAGES = (
     "service",
     "monitor",
     "recommend",
-    "status",
     "users",
     "market",
     "promote",
+    "keys",
+    "events",
+    "audit",
+    "health",
 )
 PATHS = {name: "/" if name == "overview" else f"/{name}" for name in PAGES}
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
@@ -63,7 +66,10 @@ SHOWN = {
     "service": ["n = 1", "1"],
     "monitor": ["n = 1,128", "房间潮湿", "充电", "refund", "新款手机充电时发烫", "51"],
     "recommend": ["8"],
-    "status": ["sentiment-int8", "openvino", "this process"],
+    "keys": ["this process", "n=1"],
+    "events": ["CSV", "Parquet"],
+    "audit": ["key.make", "session.begin"],
+    "health": ["sentiment-int8", "openvino", "/v1/apps/support/messages", "MB"],
     "users": ["23,570", "0.149", "7,846"],
     "market": ["ChatGPT", "0.782", "HHI", "n = 12", "0.867", "+6.70"],
     "promote": ["Qini", "n = 20,000", "14,751", "new users"],

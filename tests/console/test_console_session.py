@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from noria.console.session import LIFETIME_SECONDS, TOKEN_SECONDS, Sessions
+from noria.console.session import LIFETIME_SECONDS, TOKEN_SECONDS, Forbidden, Session, Sessions, require
 from noria.console.sign_in import local_path
+from noria.server.http.keys import PEOPLE, Role
 
 
 class Clock:
@@ -19,10 +20,10 @@ class Clock:
 def test_a_cookie_is_read_back_until_it_expires() -> None:
     clock = Clock()
     sessions = Sessions(clock=clock)
-    cookie = sessions.start("a1b2", "tenant")
+    cookie = sessions.start("a1b2", "tenant", "agent")
     session = sessions.read(cookie)
     assert session is not None
-    assert (session.key, session.tenant) == ("a1b2", "tenant")
+    assert (session.key, session.tenant, session.role) == ("a1b2", "tenant", "agent")
     clock.now += LIFETIME_SECONDS - 1
     assert sessions.read(cookie) == session
     clock.now += 1
@@ -31,7 +32,7 @@ def test_a_cookie_is_read_back_until_it_expires() -> None:
 
 def test_two_sessions_of_one_key_are_told_apart() -> None:
     sessions = Sessions()
-    first, second = (sessions.read(sessions.start("a", "t")) for _ in range(2))
+    first, second = (sessions.read(sessions.start("a", "t", "viewer")) for _ in range(2))
     assert first is not None
     assert second is not None
     assert first.nonce != second.nonce
@@ -42,9 +43,32 @@ def test_what_was_never_signed_opens_nothing(cookie: str | None) -> None:
     assert Sessions().read(cookie) is None
 
 
+def test_a_session_that_ended_is_worth_nothing_and_no_other_ends_with_it() -> None:
+    clock = Clock()
+    sessions = Sessions(clock=clock)
+    mine, other = sessions.start("a", "t", "viewer"), sessions.start("a", "t", "viewer")
+    session = sessions.read(mine)
+    assert session is not None
+    sessions.end(session)
+    assert sessions.read(mine) is None
+    assert sessions.read(other) is not None
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+@pytest.mark.parametrize("need", PEOPLE)
+def test_a_role_does_what_those_below_it_may(role: Role, need: Role) -> None:
+    session = Session("a", "t", role, 0.0, "n")
+    if PEOPLE.index(role) >= PEOPLE.index(need):
+        require(session, need)
+    else:
+        with pytest.raises(Forbidden) as refused:
+            require(session, need)
+        assert refused.value.text("zh") != refused.value.text("en")
+
+
 def test_a_changed_payload_or_another_server_s_cookie_opens_nothing() -> None:
     sessions = Sessions()
-    payload, _, signature = sessions.start("a", "t").partition(".")
+    payload, _, signature = sessions.start("a", "t", "viewer").partition(".")
     for place in range(0, len(payload), 7):
         changed = payload[:place] + ("A" if payload[place] != "A" else "B") + payload[place + 1 :]
         assert sessions.read(f"{changed}.{signature}") is None
@@ -54,7 +78,7 @@ def test_a_changed_payload_or_another_server_s_cookie_opens_nothing() -> None:
 def test_a_token_opens_once_and_within_its_time() -> None:
     clock = Clock()
     sessions = Sessions(clock=clock)
-    token, late = sessions.one_time("link", "t"), sessions.one_time("link", "t")
+    token, late = (sessions.one_time("link", "t", "admin") for _ in range(2))
     cookie = sessions.redeem(token)
     assert sessions.read(cookie) is not None
     assert sessions.redeem(token) is None

@@ -60,7 +60,7 @@ def test_every_route_denies_by_default_the_console_s_too(tmp_path: Path) -> None
             "/v1/apps/support/ask",
             "/metrics",
             "/openapi.json",
-            "/console/status",
+            "/console/health",
             "/console/market",
             "/console/logout",
         } <= paths

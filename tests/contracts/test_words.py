@@ -17,6 +17,7 @@ EXCEPTIONS = {
     "noria.apps.support.channels.dingtalk.DingTalk": "a platform's name",
     "noria.apps.support.channels.settings.DingTalkChannel": "a platform's name",
     "noria.cli.events.reconcile.told": "a flag, --told",
+    "noria.lake.tables._Pieces.tell": "a method of Python's files",
     "noria.server.http.rollout.VersionsTold": "the name of a schema in the API's OpenAPI document",
 }
 

@@ -110,6 +110,6 @@ def test_customers_keys_change_nothing(running: Running, capsys: pytest.CaptureF
         assert asked(f"{running.url}/versions/sentiment", headers=headers).status_code == 403
     assert httpx.get(f"{running.url}/versions/none", headers=running.headers).status_code == 404
     assert main(["ship", "versions", "sentiment", "--server", running.url, "--key", key]) == 2
-    assert "admin" in capsys.readouterr().err
+    assert "viewer" in capsys.readouterr().err
     assert main(["ship", "versions", "sentiment", "--server", "http://127.0.0.1:9", "--key", key]) == 2
     assert "cannot be reached" in capsys.readouterr().err

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from tempfile import TemporaryFile
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from starlette.responses import StreamingResponse
 
+from noria.lake.tables import KINDS, Row, pieces
 from noria.lake.texts import KeptText
 
 from .stories import Story
 
-_PIECE = 1 << 18
-_KINDS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
-_LEADS = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that a spreadsheet takes for a formula."""
-Row = dict[str, Any]
 _MOMENT, _TEXT, _COUNT, _NUMBER = pa.timestamp("us", "UTC"), pa.string(), pa.int64(), pa.float64()
 TABLES: dict[str, tuple[str, pa.Schema]] = {
     "windows": (
@@ -69,50 +61,15 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
 
 
 def sent(what: str, format: Literal["csv", "parquet"], rows: Iterator[list[Row]]) -> StreamingResponse:
-    """Return a table as the answer to a request, written to a file that has no name and goes with the answer.
+    """Return a table as the answer to a request, which goes out while it is made.
 
     Args:
         what: one of `TABLES`.
         format: how it is written.
         rows: some at a time.
     """
-    file: IO[bytes] = TemporaryFile()  # noqa: SIM115 - it is closed with the last piece that is sent
-    (write_csv if format == "csv" else write_parquet)(file, TABLES[what][1], rows)
-    length = str(file.tell())
-    file.seek(0)
-    headers = {"content-disposition": f'attachment; filename="{what}.{format}"', "content-length": length}
-    return StreamingResponse(_pieces(file), media_type=_KINDS[format], headers=headers)
-
-
-def write_csv(file: IO[bytes], schema: pa.Schema, rows: Iterator[list[Row]]) -> None:
-    """Write rows as CSV in UTF-8, with a mark by which spreadsheets know it, and no cell that they would take for a formula."""
-    out = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(schema.names)
-    for some in rows:
-        writer.writerows([_cell(row[name]) for name in schema.names] for row in some)
-    out.detach()
-
-
-def write_parquet(file: IO[bytes], schema: pa.Schema, rows: Iterator[list[Row]]) -> None:
-    """Write rows as Parquet, some at a time."""
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for some in rows:
-            writer.write_table(pa.Table.from_pylist(some, schema))
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str) and value.startswith(_LEADS):
-        return f"'{value}"
-    return value
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece
+    headers = {"content-disposition": f'attachment; filename="{what}.{format}"'}
+    return StreamingResponse(pieces(format, TABLES[what][1], rows), media_type=KINDS[format], headers=headers)
 
 
 def text_row(text: KeptText) -> Row:

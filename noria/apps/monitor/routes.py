@@ -269,7 +269,7 @@ class Monitor:
             Route("GET", "/windows", self._windows, query=Which, reply=dict[str, Any]),
             Route("GET", "/alerts", self._alerts, query=Which, reply=list[dict[str, Any]]),
             Route("GET", "/alerts/{alert}", self._alert, reply=dict[str, Any]),
-            Route("POST", "/alerts/{alert}", self._judge, body=Judged, reply=dict[str, Any]),
+            Route("POST", "/alerts/{alert}", self._judge, body=Judged, reply=dict[str, Any], people="agent"),
             Route("GET", "/stories", self._list_stories, query=WhichStories, reply=dict[str, Any]),
             Route("GET", "/stories/{story}", self._story, reply=dict[str, Any]),
             Route("GET", "/sources", self._list_sources, reply=dict[str, Any]),

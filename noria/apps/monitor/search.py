@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from noria.apps.settings import WatchSettings
+from noria.lake.tables import KINDS, Row
 from noria.lake.texts import FILE, KeptText, Page, Texts, Wanted
 from noria.server.errors import ApiError
 from noria.server.http.context import RequestContext
@@ -25,7 +26,7 @@ from noria.server.http.fields import Name
 from noria.server.http.routing import Route
 from noria.text.terms import question_terms, terms
 
-from .export import TABLES, Row, alert_row, sent, story_row, text_row, window_rows
+from .export import TABLES, alert_row, sent, story_row, text_row, window_rows
 from .stories import Stories
 from .stream import SetAside, Stream
 from .surge import NEGATIVE, Mention
@@ -158,7 +159,7 @@ class Search:
         return (
             Route("GET", "/texts", self._find, query=PageOfTexts, reply=dict[str, Any]),
             Route("GET", "/counts", self._count, query=Counted, reply=list[dict[str, Any]]),
-            Route("GET", "/export/{what}", self._export, query=Taken),
+            Route("GET", "/export/{what}", self._export, query=Taken, media=(KINDS["csv"], KINDS["parquet"])),
         )
 
     async def _find(self, context: RequestContext, query: PageOfTexts) -> dict[str, Any]:

@@ -169,8 +169,8 @@ class Recommend:
         """Return GET /items, POST /items and /items/remove, /pick, /picks, /similar, /search, /history, /click and /buy, GET /loops."""
         return (
             Route("GET", "/items", self._items, reply=list[dict[str, Any]]),
-            Route("POST", "/items", self._add, body=NewItems, reply=dict[str, int]),
-            Route("POST", "/items/remove", self._remove, body=OldItems, reply=dict[str, int]),
+            Route("POST", "/items", self._add, body=NewItems, reply=dict[str, int], action="items.add"),
+            Route("POST", "/items/remove", self._remove, body=OldItems, reply=dict[str, int], action="items.remove"),
             Route("POST", "/pick", self._pick, body=PickFor, reply=dict[str, Any]),
             Route("POST", "/picks", self._picks, body=PicksFor, reply=dict[str, Any]),
             Route("POST", "/similar", self._similar, body=Like, reply=dict[str, Any]),

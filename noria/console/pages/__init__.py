@@ -7,12 +7,17 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 from nicegui import ui
 
+from noria.console.session import NEEDS, Forbidden, require
 from noria.console.shell import Console, View, frame, problem, view_of
 from noria.core.errors import NoriaError
 
 from . import (
+    audit,
     data,
+    events,
+    health,
     inbox,
+    keys,
     market,
     models,
     monitor,
@@ -22,7 +27,6 @@ from . import (
     proposals,
     recommend,
     service,
-    status,
     support,
     users,
 )
@@ -38,10 +42,13 @@ PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "service": ("/service", service.show),
     "monitor": ("/monitor", monitor.show),
     "recommend": ("/recommend", recommend.show),
-    "status": ("/status", status.show),
     "users": ("/users", users.show),
     "market": ("/market", market.show),
     "promote": ("/promote", promote.show),
+    "keys": ("/keys", keys.show),
+    "events": ("/events", events.show),
+    "audit": ("/audit", audit.show),
+    "health": ("/health", health.show),
 }
 
 
@@ -57,8 +64,12 @@ def _route(console: Console, name: str, path: str, show: Callable[[View], Awaita
         view = view_of(console, request, path)
         with frame(view, name):
             try:
+                require(view.session, NEEDS.get(name, "viewer"))
                 drawn = show(view)
                 if drawn is not None:
                     await drawn
+            except Forbidden as error:
+                ui.context.client.status_code = 403
+                problem(error.text(view.words.language))
             except NoriaError as error:
-                problem(str(error))
+                problem(error.text(view.words.language))

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from nicegui import ui
 
 from noria.console.figures import figures
+from noria.console.session import require
 from noria.console.shell import View, block, card, empty, heading, paragraph
 from noria.console.words import Words
 from noria.core.figure import Figure, number, proportion
+from noria.server.http.keys import may
 
 from . import monitor_found, monitor_time
 from .monitor_found import text_item
@@ -42,7 +44,7 @@ async def show(view: View) -> None:
 
     @ui.refreshable
     def content() -> None:
-        _content(view.words, app, view.state.meter.now())
+        _content(view, app, view.state.meter.now())
 
     def look() -> None:
         nonlocal seen
@@ -64,8 +66,8 @@ def _stamp(app: Monitor) -> tuple[object, ...]:
     return stream.bounded, stream.windows[-1]["start"], topics, *alerts
 
 
-def _content(words: Words, app: Monitor, now: datetime) -> None:
-    stream = app.shown
+def _content(view: View, app: Monitor, now: datetime) -> None:
+    words, stream = view.words, app.shown
     titles = {topic: titled(app, topic, words) for topic in app.topics.names}
     present = [
         topic for topic in titles if any(window["counts"].get(topic, {}).get("total") for window in stream.windows)
@@ -83,7 +85,7 @@ def _content(words: Words, app: Monitor, now: datetime) -> None:
             if not stream.alerts:
                 paragraph(words("monitor.no_alerts"), "soft")
             for alert in reversed(stream.alerts.values()):
-                _alert(words, app, alert, titles)
+                _alert(view, app, alert, titles)
     monitor_found.topics(words, app)
 
 
@@ -98,7 +100,8 @@ def negative_share(windows: Windows, topic: str, title: str, source: str) -> Fig
     return proportion(title, sum(one["negative"] for one in counts), sum(one["total"] for one in counts), source=source)
 
 
-def _alert(words: Words, app: Monitor, alert: dict[str, Any], titles: dict[str, str]) -> None:
+def _alert(view: View, app: Monitor, alert: dict[str, Any], titles: dict[str, str]) -> None:
+    words = view.words
     texts = "".join(map(text_item, _first(alert)))
     rest = len(alert["mentions"]) - MOST_TEXTS
     more = f'<p class="small soft">{escape(words("monitor.more", count=rest))}</p>' if rest > 0 else ""
@@ -117,17 +120,21 @@ def _alert(words: Words, app: Monitor, alert: dict[str, Any], titles: dict[str, 
             f'<span class="chip warn">{moment(alert["start"])} – {moment(alert["end"])} UTC</span></div><p>{escape(told)}</p>'
             f'<p class="small soft">{escape(exact)}</p>{listed if texts else ""}{others if voices else ""}'
         )
-        if not verdict and "verdict" in alert:
+        if not verdict and "verdict" in alert and may(view.session.role, "agent"):
             with ui.row():
                 for choice in CHOICES:
-                    _choose(words, app, alert["id"], choice)
+                    _choose(view, app, alert["id"], choice)
 
 
-def _choose(words: Words, app: Monitor, id: str, choice: Verdict) -> None:
+def _choose(view: View, app: Monitor, id: str, choice: Verdict) -> None:
     async def chosen() -> None:
+        require(view.session, "agent")
         await app.judge(id, choice, "console", datetime.now(UTC))
+        view.audit("alert.judge", id, verdict=choice)
 
-    ui.button(words(f"monitor.{choice}.do"), on_click=chosen, color=None).props(f'flat dense data-verdict="{choice}"')
+    ui.button(view.words(f"monitor.{choice}.do"), on_click=chosen, color=None).props(
+        f'flat dense data-verdict="{choice}"'
+    )
 
 
 def _first(alert: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
+from noria.console.session import require
 from noria.console.shell import View, block, empty, foreign, link, paragraph, problem
 from noria.core.errors import NoriaError
 
@@ -41,7 +42,7 @@ class _Page:
     """The page in one browser tab."""
 
     def __init__(self, view: View, proposals: Proposals) -> None:
-        self.words, self.proposals = view.words, proposals
+        self.view, self.words, self.proposals = view, view.words, proposals
         self.state: State = "waiting"
         self.shown = SHOWN
 
@@ -99,6 +100,7 @@ class _Page:
         self.notify(self.words("app.working"))
         self.button.disable()
         try:
+            require(self.view.session, "agent")
             new = await self.proposals.look(WEEKS[str(self.span.value)])
         except NoriaError as error:
             self.notice.clear()
@@ -164,6 +166,7 @@ class _Card:
         self.notice.clear()
         page.notify(words("app.working"))
         try:
+            require(page.view.session, "editor")
             await page.proposals.change(
                 self.held.id,
                 state=state,
@@ -177,5 +180,6 @@ class _Card:
             with self.notice:
                 problem(error.text(words.language))
             return
+        page.view.audit("proposal.change", self.held.id, state=state)
         page.notify(words("proposals.known" if state == "accepted" else "proposals.done"))
         await page.refresh()

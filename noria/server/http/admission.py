@@ -12,7 +12,7 @@ from noria.server.errors import ApiError, SignInError
 
 from .context import RequestContext
 from .cors import is_preflight
-from .keys import Caller
+from .keys import Caller, Role, may
 from .proxy import same_origin
 from .routing import Found
 from .state import State
@@ -98,8 +98,9 @@ def _check_caller(context: RequestContext, scope: Scope, headers: Headers, found
             if is_preflight(headers, method)
             else "Authorization: Bearer <key>; noria ship key make",
         )
-    if caller.role != "admin" and _role(path, method, found) == "admin":
-        raise ApiError(403, "this needs an admin key", code="permission_denied")
+    need, clients = _needs(path, method, found)
+    if not (clients and caller.role == "client"):
+        check_role(caller, need)
     needed = _scope(method, found)
     if not caller.may_use(path, needed):
         told = f"noria ship key make NAME --scopes {needed}" if needed else None
@@ -115,13 +116,32 @@ def _check_caller(context: RequestContext, scope: Scope, headers: Headers, found
         )
 
 
-def _role(path: str, method: str, found: Found | None) -> str:
-    """Return whose keys a request needs. A client is told of the API that it takes another method or has no such route."""
+def check_role(caller: Caller | None, need: Role) -> None:
+    """Pass where a person's role is enough.
+
+    Raises:
+        ApiError: it is not (403).
+    """
+    if caller is None or not may(caller.role, need):
+        raise ApiError(
+            403,
+            f"this needs {'an' if need[0] in 'ae' else 'a'} {need} key",
+            code="permission_denied",
+            hint=f"noria ship key make NAME --role {need}",
+        )
+
+
+def _needs(path: str, method: str, found: Found | None) -> tuple[Role, bool]:
+    """Return the least role of a person that a request needs, and whether a client's key does, too.
+
+    A client is told of the API that it takes another method or has no such route. What is no route of the table is the console's:
+    whoever may look may come in, and its pages ask for more.
+    """
     if found is None:
-        return "client" if path.startswith(API) else "admin"
+        return "viewer", path.startswith(API)
     routes = found[0]
-    role = (routes.get(method) or next(iter(routes.values()))).role
-    return "admin" if role == "anyone" else role
+    route = routes.get(method) or next(iter(routes.values()))
+    return route.need, route.role == "client"
 
 
 def _scope(method: str, found: Found | None) -> str:

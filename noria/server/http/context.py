@@ -96,6 +96,11 @@ class RequestContext:
         return self.usage.id
 
     @property
+    def actor(self) -> str:
+        """Return who stands in the audit log for what is changed; empty where no key was shown."""
+        return self.caller.key if self.caller else ""
+
+    @property
     def tenant(self) -> str:
         """Return whom the request is counted under; empty where no key was shown."""
         return self.caller.tenant if self.caller else ""

@@ -165,20 +165,20 @@ async def delete(context: RequestContext, set: str) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/data", list_sets, reply=Sets, tag="data"),
-    Route("GET", "/data/{set}", show_set, reply=SetFacts, tag="data"),
-    Route("POST", "/data/{set}", upload, upload=True, query=Uploaded, reply=ReadFacts, tag="data"),
-    Route("DELETE", "/data/{set}", delete, reply=dict[str, str], tag="data"),
-    Route("GET", "/data/{set}/rows", rows, query=WhichRows, reply=dict[str, Any], tag="data"),
-    Route("POST", "/data/{set}/labels", label, body=LabelsGiven, reply=dict[str, Any], tag="data"),
-    Route("POST", "/data/{set}/versions", keep, reply=SetFacts, tag="data"),
-    Route("POST", "/data/{set}/current", back, body=Back, reply=SetFacts, tag="data"),
-    Route("POST", "/data/{set}/columns", columns, body=Columns, reply=ReadFacts, tag="data"),
-    Route("POST", "/data/{set}/remove", remove, body=Removed, reply=SetFacts, tag="data"),
-    Route("POST", "/data/{set}/review", review, body=Checked, reply=dict[str, Any], tag="data"),
-    Route("POST", "/data/{set}/split", split, body=Divided, reply=dict[str, Any], tag="data"),
-    Route("GET", "/data/{set}/diff", diff, query=WhichTwo, reply=dict[str, Any], tag="data"),
-    Route("GET", "/data/{set}/file", file, query=WhichFile, file="application/jsonl", tag="data"),
+    Route("GET", "/data", list_sets, reply=Sets, role="viewer", tag="data"),
+    Route("GET", "/data/{set}", show_set, reply=SetFacts, role="viewer", tag="data"),
+    Route("POST", "/data/{set}", upload, upload=True, query=Uploaded, reply=ReadFacts, role="editor", tag="data"),
+    Route("DELETE", "/data/{set}", delete, reply=dict[str, str], role="editor", tag="data"),
+    Route("GET", "/data/{set}/rows", rows, query=WhichRows, reply=dict[str, Any], role="viewer", tag="data"),
+    Route("POST", "/data/{set}/labels", label, body=LabelsGiven, reply=dict[str, Any], role="editor", tag="data"),
+    Route("POST", "/data/{set}/versions", keep, reply=SetFacts, role="editor", tag="data"),
+    Route("POST", "/data/{set}/current", back, body=Back, reply=SetFacts, role="editor", tag="data"),
+    Route("POST", "/data/{set}/columns", columns, body=Columns, reply=ReadFacts, role="editor", tag="data"),
+    Route("POST", "/data/{set}/remove", remove, body=Removed, reply=SetFacts, role="editor", tag="data"),
+    Route("POST", "/data/{set}/review", review, body=Checked, reply=dict[str, Any], role="editor", tag="data"),
+    Route("POST", "/data/{set}/split", split, body=Divided, reply=dict[str, Any], role="editor", tag="data"),
+    Route("GET", "/data/{set}/diff", diff, query=WhichTwo, reply=dict[str, Any], role="viewer", tag="data"),
+    Route("GET", "/data/{set}/file", file, query=WhichFile, media=("application/jsonl",), role="editor", tag="data"),
 )
 """The routes of data sets; the server's table holds them among its own."""
 

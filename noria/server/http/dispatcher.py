@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from starlette.datastructures import URL, Headers, QueryParams
 from starlette.requests import HTTPConnection
@@ -24,12 +25,15 @@ from .context import CONTEXT, RequestContext
 from .cors import Cors, is_preflight
 from .idempotency import Idempotency
 from .intake import Replay, Upload, body_of_request, query_of_request, read_body
+from .keys import may
 from .logs import Log, where
+from .metrics import CONSOLE, OTHER
 from .proxy import Proxies, same_origin
 from .routing import Found, Raw, Route, Table, methods_of
 from .sending import Answer
 from .state import State
 
+_SHUT = {"type": "websocket.close", "code": 4401, "reason": "a key is needed"}
 HEAD = "noria.head"
 """Key of a scope whose GET was asked as HEAD."""
 
@@ -66,18 +70,33 @@ class Dispatcher:
             await self._app(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = HTTPConnection(scope).headers
-        caller, by_key = caller_of(self._state, scope, headers)
-        allowed = caller and caller.role == "admin" and (by_key or same_origin(headers))
-        if not allowed and not self._state.gate.is_open(scope["path"], "GET"):
+        headers, state = HTTPConnection(scope).headers, self._state
+        asked = dict(scope)  # whoever answers writes into the scope where it stands
+
+        def allowed() -> bool:
+            caller, by_key = caller_of(state, asked, headers)
+            return caller is not None and may(caller.role, "viewer") and (by_key or same_origin(headers))
+
+        async def receive_while_allowed() -> Message:
+            # A session that ended has no ear here any more: what it says next is not heard, and a browser says something every few seconds.
+            message = await receive()
+            if message["type"] != "websocket.receive" or allowed():
+                return message
+            with suppress(RuntimeError):  # closed from both sides at once
+                await send(_SHUT)
+            return {"type": "websocket.disconnect", "code": _SHUT["code"]}
+
+        if allowed():
+            await self._app(scope, receive_while_allowed, send)
+        elif state.gate.is_open(scope["path"], "GET"):
+            await self._app(scope, receive, send)
+        else:
             await receive()
-            await send({"type": "websocket.close", "code": 4401, "reason": "a key is needed"})
-            return
-        await self._app(scope, receive, send)
+            await send(_SHUT)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = scope[CONTEXT] = RequestContext(self._state)
-        answer = Answer(context, send)
+        answer, path = Answer(context, send), scope["path"]
         self._state.in_flight += 1
         try:
             if not await self._cors.answers(scope, answer):
@@ -90,7 +109,7 @@ class Dispatcher:
         finally:
             self._state.in_flight -= 1
             answer.drop()
-            await self._close(context, scope, answer)
+            await self._close(context, scope, answer, path)
 
     async def _answer(self, context: RequestContext, scope: Scope, receive: Receive, answer: Answer) -> None:
         headers, found = Headers(scope=scope), self._table.find(scope["path"])
@@ -151,6 +170,8 @@ class Dispatcher:
         if route.query is not None:
             given.append(query_of_request(route.query, scope["query_string"]))
         answer = await route.handler(context, *given, **parts)
+        if route.action:
+            self._state.audit.add(context.actor, route.action, "/".join(parts.values()))
         return answer if isinstance(answer, Response) else JSONResponse(answer)
 
     def _elsewhere(self, scope: Scope) -> ASGIApp:
@@ -160,14 +181,21 @@ class Dispatcher:
             return RedirectResponse(str(URL(scope={**scope, "path": path})))
         return self._app
 
-    async def _close(self, context: RequestContext, scope: Scope, answer: Answer) -> None:
+    def _label(self, route: object, path: str) -> str:
+        """Return what a request is counted under: its route, or console for all that the console's pages are made of."""
+        if isinstance(route, Route):
+            return route.path
+        place = self._state.gate.place
+        return CONSOLE if place and f"{path}/".startswith(f"{place}/") else OTHER
+
+    async def _close(self, context: RequestContext, scope: Scope, answer: Answer, path: str) -> None:
         try:
             # Already settled unless the client left before the end.
             await context.finish("ok" if answer.status < 400 else "failed")
         except NoriaError as error:
             self._log("lost", id=context.id, error=str(error))
         usage, seconds = context.usage, time.perf_counter() - context.started
-        route = getattr(scope.get("route"), "path", "other")
+        route = self._label(scope.get("route"), path)
         method = "HEAD" if HEAD in scope else scope["method"]
         self._state.metrics.count(route, method, answer.status, seconds, usage.model, context.tokens)
         self._log(

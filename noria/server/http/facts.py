@@ -16,6 +16,7 @@ from noria.server.errors import ApiError
 from .answers import check_count
 from .bodies import Events, Feedback
 from .context import RequestContext
+from .metrics import disk_bytes, resident_bytes
 from .state import Served, State
 
 
@@ -118,11 +119,17 @@ class Gauges(Collector):
         queue = GaugeMetricFamily("noria_queue", "Requests before a model.", labels=["model"])
         restarts = GaugeMetricFamily("noria_model_restarts", "Restarts of a model's process.", labels=["model"])
         up = GaugeMetricFamily("noria_model_ready", "1 when a model answers.", labels=["model"])
+        memory = GaugeMetricFamily("noria_model_memory_bytes", "Resident memory of a model.", labels=["model"])
         for name, served in ((one.name, one) for one in state.models.values() if not one.adapter):
+            if process := served.worker.process_id:
+                memory.add_metric([name], resident_bytes(process) or 0)
             queue.add_metric([name], served.worker.depth)
             restarts.add_metric([name], served.worker.restarts)
             up.add_metric([name], float(served.worker.status == "ready"))
-        yield from (queue, restarts, up)
+        free, size = disk_bytes(state.lake)
+        yield GaugeMetricFamily("noria_disk_free_bytes", "Room left on the lake's disk.", value=free)
+        yield GaugeMetricFamily("noria_disk_bytes", "Size of the lake's disk.", value=size)
+        yield from (queue, restarts, up, memory)
         guard = CounterMetricFamily("noria_guard", "What the guard found, by rule.", labels=["rule", "side", "action"])
         for labels, count in list(state.guard.counts.items()):
             guard.add_metric(labels, count)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,6 +36,16 @@ def whole(text: str) -> str:
 Text = Annotated[str, AfterValidator(whole)]
 Name = Annotated[str, Field(max_length=256), AfterValidator(whole)]
 Given = Annotated[str, Field(min_length=1), AfterValidator(whole)]
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+        raise ValueError("a day and a time are meant, as in 2026-03-01T12:00:00+08:00")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A time with its zone behind the question mark: a number is none, though it may count seconds elsewhere."""
 UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 
 

@@ -1,7 +1,8 @@
 """Keys: made and shown once, kept as hashes, listed, scoped, limited, rotated, revoked.
 
 A key reads `noria_<id>_<secret>`: the id is public and names it in lists, logs and events; of the secret only the SHA-256 is
-kept, which is enough for 256 random bits. The file is `<lake>/server/keys.json`; a running server notices its changes.
+kept, which is enough for 256 random bits. The file is `<lake>/server/keys.json`; a running server notices its changes. Whoever
+makes, rotates or revokes one stands in the audit log beside it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,17 @@ from typing import Literal
 from noria.core.errors import FolderError, SettingError, plain_errors
 from noria.core.folder import write_json
 from noria.core.messages import message
+from noria.server.audit import Audit
 
-Role = Literal["admin", "client"]
-ROLES = ("admin", "client")
+Role = Literal["client", "viewer", "agent", "editor", "admin"]
+PEOPLE: tuple[Role, ...] = ("viewer", "agent", "editor", "admin")
+"""Roles of those who sign in to the console; each may all that those before it may: read, answer and judge, change and deploy, and
+whatever is about keys, settings, events and what is known of users."""
+ROLES: tuple[Role, ...] = ("client", *PEOPLE)
+LINK = "console"
+"""Stands for the key in sessions that a one-time link opened."""
+COMMAND_LINE, SERVER = "command line", "server"
+"""Who did what no key did: the people who have the server's files, and the server itself."""
 SCOPES = (
     "models",
     "classify",
@@ -44,6 +53,17 @@ SCOPES = (
 customers of all keys said to people, and only a key that names it has it."""
 _NO_HASH = "0" * 64
 _MOST = 10**12
+
+
+def may(role: str, need: str) -> bool:
+    """Return whether a role is enough where another is needed.
+
+    >>> may("admin", "editor"), may("viewer", "agent"), may("client", "viewer"), may("editor", "client")
+    (True, False, False, True)
+    """
+    if need == "client":
+        return role in ("client", "editor", "admin")
+    return role in PEOPLE and need in PEOPLE and PEOPLE.index(role) >= PEOPLE.index(need)
 
 
 @dataclass(frozen=True)
@@ -74,8 +94,11 @@ class Caller:
     limits: Limits = Limits()
 
     def may_use(self, path: str, scope: str = "") -> bool:
-        """Return whether the key reaches a path of the API, by a scope that its route names. What tells about the API itself is open to every key."""
-        if self.role == "admin" or (scope and scope in self.scopes):
+        """Return whether a client's key reaches a path of the API, by a scope that its route names; a person's role says what theirs reaches.
+
+        What tells about the API itself is open to every key.
+        """
+        if self.role in PEOPLE or (scope and scope in self.scopes):
             return True
         if scope:
             return False
@@ -126,6 +149,7 @@ class Keys:
 
     def __init__(self, folder: str | Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path = Path(folder) / "keys.json"
+        self.audit = Audit(Path(folder) / "audit.jsonl", self.role_of, now)
         self._now = now
         self._stamp: tuple[int, int] | None = None
         self._keys: dict[str, Key] = {}
@@ -139,15 +163,17 @@ class Keys:
         scopes: Sequence[str] = (),
         models: Sequence[str] = (),
         limits: Limits | None = None,
+        by: str = COMMAND_LINE,
     ) -> str:
         """Return a new key; it is shown now and never again.
 
         Args:
             name: what it is for.
-            role: client uses the API, admin also the console and the figures.
+            role: client uses the API; viewer, agent, editor and admin are of people, see `PEOPLE`.
             scopes: parts of the API to keep it to, see `SCOPES`; none: all of it.
             models: names of models to keep it to; none: all of them.
             limits: what it may use.
+            by: whose key makes it.
 
         Raises:
             SettingError: unknown role or scope, a limit below 1, or a name that is empty or too long.
@@ -166,8 +192,8 @@ class Keys:
                 raise SettingError(
                     message("server.out_range", word=word), found=most, allowed=message("server.to_2", most=_MOST)
                 )
-        if role == "admin" and (scopes or models or limits.any):
-            raise SettingError(message("server.admin_key"), hint=message("server.make_client"))
+        if role != "client" and (scopes or models or limits.any):
+            raise SettingError(message("server.persons_key", role=role), hint=message("server.make_client"))
         number, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         with self._changing():
             self._keys[number] = Key(
@@ -180,9 +206,12 @@ class Keys:
                 models=list(models),
                 **asdict(limits),
             )
+        kept = {word: most for word, most in asdict(limits).items() if most is not None}
+        told = {"scopes": " ".join(scopes), "models": " ".join(models), **kept}
+        self.audit.add(by, "key.make", number, name=name.strip(), role=role, **{k: v for k, v in told.items() if v})
         return _shown(number, secret)
 
-    def rotate(self, number: str, overlap: timedelta = timedelta(days=1)) -> str:
+    def rotate(self, number: str, overlap: timedelta = timedelta(days=1), *, by: str = COMMAND_LINE) -> str:
         """Return a new key in the place of a working one, which goes on for `overlap`; both are one tenant.
 
         Raises:
@@ -202,29 +231,55 @@ class Keys:
                 old, id=new, sha256=_hash(secret), created=_timestamp(now), tenant=old.tenant or old.id
             )
             self._keys[number] = replace(old, expires=_timestamp(now + overlap))
+        self.audit.add(by, "key.rotate", number, new=new, overlap_hours=overlap / timedelta(hours=1))
         return _shown(new, secret)
 
     def first(self) -> str | None:
         """Return a new admin key where there is none that works: what the first start shows; else None."""
         if any(key.role == "admin" and key.status(self._now()) == "works" for key in self.list()):
             return None
-        return self.make("first start", "admin")
+        return self.make("first start", "admin", by=SERVER)
 
     def list(self) -> list[Key]:
         """Return all keys, oldest first, revoked ones too."""
         self._refresh()
         return sorted(self._keys.values(), key=lambda key: (key.created, key.id))
 
-    def revoke(self, number: str) -> Key:
-        """Make a key, told by its id, worthless from now on, and return it.
+    def revoke(self, number: str, *, by: str = COMMAND_LINE, last: bool = True) -> Key:
+        """Make a key, told by its id, worthless from now on, and return it; one that is so already stays as it is.
+
+        Args:
+            number: its id.
+            by: whose key does it.
+            last: it may be the last admin's, after which the next start of the server makes a new one.
 
         Raises:
-            SettingError: there is no such key.
+            SettingError: there is no such key, or it may not be the last admin's and is.
         """
         with self._changing():
             key = self._known(number)
+            others = (
+                one for one in self._keys.values() if one.id != number and one.role == "admin" and not one.expires
+            )
+            if not last and key.role == "admin" and not any(one.status(self._now()) == "works" for one in others):
+                raise SettingError(message("server.last_admin"), found=number, hint=message("server.make_admin"))
             self._keys[number] = replace(key, revoked=key.revoked or _timestamp(self._now()))
+        if not key.revoked:
+            self.audit.add(by, "key.revoke", number, name=key.name)
         return self._keys[number]
+
+    def working(self, number: str) -> Key | None:
+        """Return a key by its id while it works, else None."""
+        self._refresh()
+        key = self._keys.get(number)
+        return key if key and key.status(self._now()) == "works" else None
+
+    def role_of(self, actor: str) -> str:
+        """Return the role of whoever stands in the audit log: that of a key, by its id; a link's and the command line's is admin."""
+        if actor in (LINK, COMMAND_LINE):
+            return "admin"
+        self._refresh()
+        return self._keys[actor].role if actor in self._keys else ""
 
     def check(self, given: str) -> Caller | None:
         """Return who a key stands for, or None. Takes as long for a wrong id as for a wrong secret."""

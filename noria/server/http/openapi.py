@@ -128,6 +128,7 @@ def _operation(route: Route, names: Mapping[Any, dict[str, Any]]) -> dict[str, A
     operation["responses"] = _responses(route, names)
     if route.role != "anyone":
         operation["security"] = [{"key": []}]
+        operation["x-noria-role"] = route.need
     return operation
 
 
@@ -152,11 +153,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 def _responses(route: Route, names: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
     posted, open_to_all = route.method != "GET", route.role == "anyone"
-    content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+    content: dict[str, Any] = {one.partition(";")[0]: {"schema": {"type": "string"}} for one in route.media}
     if route.reply is not None:
         content = {"application/json": {"schema": names.get((route.reply, "serialization")) or _schema(route.reply)}}
-    if route.file:
-        content = {route.file: {"schema": {"type": "string", "format": "binary"}}}
     if route.stream:
         content["text/event-stream"] = _STREAM
     responses: dict[str, Any] = {"200": {"description": "Successful Response", "content": content}}

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from noria.server.errors import body_of
 
+from .sending import GUARDS
+
 HEAD_BYTES = 64 * 1024
 """Address and headers together."""
 HEADERS = 128
@@ -129,6 +131,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._no_wait()
         body = json.dumps(body_of(status, message)).encode()
         told: dict[str, Any] = {"content-type": "application/json", "content-length": len(body), "connection": "close"}
+        told |= {name.decode(): value.decode() for name, value in GUARDS}
         if retry_after:
             told["retry-after"] = retry_after
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n" + "".join(f"{key}: {told[key]}\r\n" for key in told)

@@ -103,6 +103,9 @@ async def change(context: RequestContext, body: Rollout, model: str) -> dict[str
     except NoriaError as error:
         told = api_error(error)
         raise told if told.status < 500 else ApiError(400, str(error), code="cannot_be_used") from error
+    context.state.audit.add(
+        context.actor, f"model.{body.action}", model, folder=body.folder, share=body.share, version=held.version
+    )
     manifest = read_manifest(held.folder)
     for name, one in context.state.models.items():
         if one.worker is held:  # the model and the LoRAs on it

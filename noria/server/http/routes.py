@@ -18,6 +18,8 @@ from .data import ROUTES as DATA
 from .facts import applications, document, events, feedback, figures, health, model, models, ready
 from .generations import Chat, Completion, Render
 from .keys import Role
+from .lookup import ROUTES as LOOKUP
+from .managing import ROUTES as MANAGING
 from .moderation import moderate
 from .rollout import Rollout, VersionsTold, change, versions
 from .routing import Route
@@ -30,11 +32,13 @@ ROUTES = (
     Route(
         "GET", "/ready", ready, reply=replies.Ready, role="anyone", unready="Requests are not welcome.", tag="server"
     ),
-    Route("GET", "/metrics", figures, role="admin", tag="server"),
+    Route("GET", "/metrics", figures, role="viewer", tag="server"),
     Route("GET", "/openapi.json", document, role="client", shown=False),
-    Route("GET", "/versions/{model}", versions, reply=VersionsTold, role="admin", tag="server"),
-    Route("POST", "/versions/{model}", change, body=Rollout, reply=VersionsTold, role="admin", tag="server"),
+    Route("GET", "/versions/{model}", versions, reply=VersionsTold, role="viewer", tag="server"),
+    Route("POST", "/versions/{model}", change, body=Rollout, reply=VersionsTold, role="editor", tag="server"),
     *DATA,
+    *MANAGING,
+    *LOOKUP,
     Route("GET", "/v1/models", models, reply=replies.Models, role="client", tag="models"),
     Route("GET", "/v1/models/{model}", model, reply=replies.Model, role="client", tag="models"),
     Route("GET", "/v1/apps", applications, reply=replies.Applications, role="client", tag="models"),

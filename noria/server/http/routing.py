@@ -55,12 +55,16 @@ class Route:
     """Its handler is given the body while it comes, an `Upload`: a file of any kind, larger than other bodies may be."""
     reply: Any = None
     """What a good answer is, as a model or a type; None: not JSON."""
+    media: tuple[str, ...] = ("text/plain",)
+    """Media types of a good answer that is not JSON."""
     role: Role | Literal["anyone"] = "admin"
     """Whose keys open it; a client's part of the API may be less (see `Caller.may_use`), and anyone needs no key."""
+    people: Role | None = None
+    """The least role of a person's key that opens what is open to clients; where it is left out, see `need`."""
+    action: str = ""
+    """What a good answer stands in the audit log as, about whatever stands in the path in the place of braces."""
     scope: str = ""
     """A scope that a client's key must name: a key to all of the API does not open it. Empty: the path decides."""
-    file: str = ""
-    """Content type of a good answer that is a file."""
     stream: bool = False
     """The answer comes in pieces where the body asks for them."""
     unready: str = ""
@@ -73,6 +77,17 @@ class Route:
     def operation(self) -> str:
         """Return the name by which generated clients call it."""
         return re.sub(r"\W", "_", f"{self.name}{self.path}") + f"_{self.method.lower()}"
+
+    @property
+    def need(self) -> Role:
+        """Return the least role of a person that opens it.
+
+        Of what is open to clients a viewer reads, an editor does all, and an agent does what a scope is for; methods that a route of
+        anyone's lacks are told to admins.
+        """
+        if self.role != "client":
+            return "admin" if self.role == "anyone" else self.role
+        return self.people or ("agent" if self.scope else "viewer" if self.method == "GET" else "editor")
 
     @property
     def name(self) -> str:

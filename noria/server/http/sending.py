@@ -14,6 +14,19 @@ _PASSING = (408, 409, 429, 499)
 """Statuses that a second try may change, besides those of 500 and more: no idempotency key keeps them."""
 
 
+GUARDS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+)
+"""What goes with every answer that does not say otherwise: no browser shows it in a frame, guesses its kind, runs what stands in it,
+or tells others where it was."""
+
+
 class Answer:
     """A send that records the request's event before the last byte goes out.
 
@@ -42,7 +55,9 @@ class Answer:
                 self._headers.append((b"x-request-id", self._context.id.encode()))
             caller = self._context.caller
             limits = self._context.state.rates.headers(caller) if caller else []
-            message["headers"] = [*self._headers, *self.extra, *limits]
+            told = {name.lower() for name, _ in self._headers}
+            guards = [guard for guard in GUARDS if guard[0] not in told]
+            message["headers"] = [*self._headers, *guards, *self.extra, *limits]
             self._start = message
             return
         last = message["type"] == "http.response.body" and not message.get("more_body")

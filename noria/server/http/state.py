@@ -101,6 +101,8 @@ class Gate:
         """Origins, as `cors.origin_of` writes them, whose pages may call what begins with some paths, besides those of the settings."""
         self.uploads: list[str] = []
         """How paths of pages begin that are sent files: their bodies are handed on while they come."""
+        self.place = ""
+        """Below which the pages lie: what they are made of is counted together, as console."""
         self.sign_in: str | None = None
         """Where a browser that shows no session is sent; None answers 401 like any other client."""
 
@@ -143,12 +145,14 @@ class State:
         """What the console's days, weeks, months and years are, as the analytics' calendar takes it."""
         self.models = dict(models)
         self.keys = keys
+        self.audit = keys.audit
+        """Where every change is written down, with who made it."""
         self.meter = meter
         self.apps = tuple(apps)
         self.gate = Gate()
         self.guard = guard or Guard()
         self.rates = Rates(settings.lake / "server" / f"use-{settings.name}.json")
-        self.data = DataSets(settings.lake / "server" / "data")
+        self.data = DataSets(settings.lake / "server" / "data", self.audit.add)
         self.in_flight = 0
         self.started = False
         """All models answer and all applications have started."""

@@ -96,7 +96,7 @@ def _scope(path: str, operation: Schema) -> str:
     if not operation.get("security"):
         return "none"
     if not path.startswith("/v1/"):
-        return "admin"
+        return str(operation["x-noria-role"])
     scopes = [one for one in SCOPES if Caller("", "client", "", scopes=(one,)).may_use(path)]
     if path.startswith("/v1/apps/"):
         scopes.append("/".join(path.split("/")[2:4]))

@@ -27,6 +27,7 @@ from noria.core.errors import PackageError, SettingError
 from noria.core.messages import Language, Message, message
 from noria.core.settings import time_zone
 from noria.server.errors import ApiError
+from noria.server.http.admission import check_role
 from noria.server.http.context import RequestContext
 from noria.server.http.fields import Body, Name
 from noria.server.http.keys import Caller, Limits
@@ -182,8 +183,21 @@ class Notifier:
         """Return GET and POST /subscriptions, DELETE /subscriptions/{name}, GET and POST /verdicts/{token}, GET /brief."""
         return (
             Route("GET", "/subscriptions", self._list, reply=list[dict[str, Any]]),
-            Route("POST", "/subscriptions", self._subscribe, body=NewSubscription, reply=dict[str, Any]),
-            Route("DELETE", "/subscriptions/{name}", self._unsubscribe, reply=dict[str, Any]),
+            Route(
+                "POST",
+                "/subscriptions",
+                self._subscribe,
+                body=NewSubscription,
+                reply=dict[str, Any],
+                action="subscription.make",
+            ),
+            Route(
+                "DELETE",
+                "/subscriptions/{name}",
+                self._unsubscribe,
+                reply=dict[str, Any],
+                action="subscription.remove",
+            ),
             Route("GET", "/verdicts/{token}", self._ask, role="anyone", shown=False),
             Route("POST", "/verdicts/{token}", self._judge, raw=True, role="anyone", shown=False),
             Route("GET", "/brief", self._brief, query=WhichBrief, reply=dict[str, Any]),
@@ -191,12 +205,12 @@ class Notifier:
 
     async def _list(self, context: RequestContext) -> list[dict[str, Any]]:
         """List the subscriptions, and how much was sent to each, waits, or was given up and why."""
-        _check_admin(context)
+        check_role(context.caller, "editor")  # who may change what this server sends to whom
         return [await asyncio.to_thread(self._shown, one) for one in self.subscriptions().values()]
 
     async def _subscribe(self, context: RequestContext, body: NewSubscription) -> dict[str, Any]:
         """Make a subscription, or change one that was made here."""
-        _check_admin(context)
+        check_role(context.caller, "editor")  # who may change what this server sends to whom
         if body.name in self._file:
             raise ApiError(422, str(message("notify.in_file")), param="name", code="invalid_field", found=body.name)
         try:
@@ -212,7 +226,7 @@ class Notifier:
 
     async def _unsubscribe(self, context: RequestContext, name: str) -> dict[str, Any]:
         """Remove a subscription that was made here, with what it was still to be sent."""
-        _check_admin(context)
+        check_role(context.caller, "editor")  # who may change what this server sends to whom
         if name in self._file:
             raise ApiError(422, str(message("notify.in_file")), param="name", code="invalid_field", found=name)
         outbox, _ = self._started()
@@ -317,12 +331,6 @@ class Notifier:
         if self._outbox is None or self._material is None:
             raise ApiError(503, "the monitor has not started", code="not_ready", retry_after=1)
         return self._outbox, self._material
-
-
-def _check_admin(context: RequestContext) -> None:
-    """Pass where the caller may change what this server sends to whom."""
-    if context.caller is None or context.caller.role != "admin":
-        raise ApiError(403, "this needs an admin key", code="permission_denied")
 
 
 def _period(query: WhichBrief, now: datetime) -> tuple[datetime, datetime]:

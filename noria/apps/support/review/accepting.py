@@ -238,7 +238,16 @@ class Proposals:
         return (
             Route("GET", "/proposals", self._list, query=InState, reply=ProposedList, scope=SCOPE),
             Route("POST", "/proposals", self._look, body=ProposalSearch, reply=LookedFor, scope=SCOPE),
-            Route("POST", "/proposals/{proposal}", self._change, body=ProposalChange, reply=Proposed, scope=SCOPE),
+            Route(
+                "POST",
+                "/proposals/{proposal}",
+                self._change,
+                body=ProposalChange,
+                reply=Proposed,
+                scope=SCOPE,
+                people="editor",
+                action="proposal.change",
+            ),
         )
 
     async def _list(self, context: RequestContext, query: InState) -> dict[str, Any]:
