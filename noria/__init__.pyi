@@ -26,6 +26,8 @@ from noria.api.results import Tokenizer as Tokenizer
 from noria.api.results import Verification as Verification
 from noria.api.run import run as run
 from noria.api.serving import Server as Server
+from noria.apps.serving import ServedRecommender, ServedSupport
+from noria.apps.settings import OpinionSettings
 from noria.core.progress import Report
 from noria.grow.promote.settings import PlanBasis
 from noria.grow.settings import AheadSettings
@@ -40,6 +42,7 @@ from noria.make.training.settings import (
     RegularSettings,
 )
 from noria.server.guard.guard import GuardSettings
+from noria.server.http.settings import KeySettings
 
 __version__: str
 
@@ -435,8 +438,15 @@ def search(
 @overload
 def serve(
     *models: str | Path,
+    file: str | Path | None = None,
     apps: Sequence[Any] = (),
+    support: Mapping[str, Any] | ServedSupport | None = None,
+    monitor: Mapping[str, Any] | OpinionSettings | None = None,
+    recommend: Mapping[str, Any] | ServedRecommender | None = None,
+    canaries: Sequence[str] = (),
+    shadows: Sequence[str] = (),
     guard: GuardSettings | Mapping[str, Any] | None = None,
+    keys: KeySettings | Mapping[str, Any] | None = None,
     background: Literal[True],
     prepare: Callable[[Any], None] | None = None,
     announce: Callable[[str, str | None], None] | None = None,
@@ -444,9 +454,9 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8400,
     lake: str | Path = ...,
-    name: str = "main",
     threads: int = 0,
     device: str = "auto",
+    name: str = "main",
     queue: int = 256,
     batch_tokens: int = 4096,
     max_body: int = 1048576,
@@ -469,8 +479,15 @@ def serve(
 @overload
 def serve(
     *models: str | Path,
+    file: str | Path | None = None,
     apps: Sequence[Any] = (),
+    support: Mapping[str, Any] | ServedSupport | None = None,
+    monitor: Mapping[str, Any] | OpinionSettings | None = None,
+    recommend: Mapping[str, Any] | ServedRecommender | None = None,
+    canaries: Sequence[str] = (),
+    shadows: Sequence[str] = (),
     guard: GuardSettings | Mapping[str, Any] | None = None,
+    keys: KeySettings | Mapping[str, Any] | None = None,
     background: Literal[False] = False,
     prepare: Callable[[Any], None] | None = None,
     announce: Callable[[str, str | None], None] | None = None,
@@ -478,9 +495,9 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8400,
     lake: str | Path = ...,
-    name: str = "main",
     threads: int = 0,
     device: str = "auto",
+    name: str = "main",
     queue: int = 256,
     batch_tokens: int = 4096,
     max_body: int = 1048576,

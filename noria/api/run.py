@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from noria import __version__
+from noria.apps.serving import SECTION
 from noria.core.errors import FolderError, InputError, SettingError, plain_errors, unknown
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, sha256_file, write_json
@@ -56,6 +57,7 @@ def run(file: PathLike, *, redo: Sequence[str] = (), progress: Progress = True) 
     report = report_of(progress)
     document = read_toml(path)
     out = document.pop("out", "runs")
+    document.pop(SECTION, None)  # what is served, which no stage makes
     if not isinstance(out, str):
         raise SettingError(message("commands.out_folder"), found=out, allowed=message("commands.path_quotes"))
     here = path.parent

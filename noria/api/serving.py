@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from noria.apps.serving import OPENERS, ServedRecommender, ServedSupport, ServeSettings
+from noria.apps.settings import OpinionSettings
 from noria.core.errors import unknown
 from noria.core.messages import for_terminal
+from noria.core.settings import Settings
 from noria.server.guard.guard import GuardSettings
-from noria.server.http.settings import ServerSettings
+from noria.server.http.settings import KeySettings, ServerSettings
 
 from .options import from_settings
 
 if TYPE_CHECKING:
-    from noria.apps.settings import WatchSettings
-    from noria.server.guard.guard import Guard
+    from noria.server.http.logs import Log
     from noria.server.http.state import App, State
 
-APPS = ("support", "monitor", "recommend")
+    from .reloading import Served
+
+APPS = tuple(OPENERS)
 
 
 class Server(Protocol):
@@ -46,8 +50,15 @@ class Server(Protocol):
 @from_settings("serve")
 def serve(
     *models: Path,
+    file: Path | None = None,
     apps: Sequence[Any] = (),
+    support: Mapping[str, Any] | ServedSupport | None = None,
+    monitor: Mapping[str, Any] | OpinionSettings | None = None,
+    recommend: Mapping[str, Any] | ServedRecommender | None = None,
+    canaries: Sequence[str] = (),
+    shadows: Sequence[str] = (),
     guard: GuardSettings | Mapping[str, Any] | None = None,
+    keys: KeySettings | Mapping[str, Any] | None = None,
     background: bool = False,
     prepare: Callable[[Any], None] | None = None,
     announce: Callable[[str, str | None], None] | None = None,
@@ -57,18 +68,27 @@ def serve(
     """Serve models over HTTP: OpenAI's API, Noria's, and the applications.
 
     Blocks until SIGTERM or Ctrl-C, and returns which it was. With `background=True` it returns a context manager: the
-    server runs while the block does, what is in flight finishes and events are flushed after it.
+    server runs while the block does, what is in flight finishes and events are flushed after it. What a `file` says is read
+    again on SIGHUP and by POST /reload; what is said here stands above it.
 
         noria.serve("intents", port=8400)
+        noria.serve(file="noria.toml")
 
         with noria.serve("intents", port=0, background=True) as server:
             httpx.post(f"{server.url}/v1/classify", headers=server.headers, json={"input": "很好"})
 
     Args:
         models: model folders, Noria's, Hugging Face's or sentence-transformers'; GGUF files; each is served under its name.
+        file: a noria.toml, whose section [serve] says what is served; paths in it begin where it lies.
         apps: applications to mount: support, monitor, recommend, by name; or made as in
             `noria.apps.support.routes.Support(None, faq)`.
+        support: mount customer service as these keys say it; see `ServedSupport`.
+        monitor: mount opinion monitoring as these keys say it; see `OpinionSettings`.
+        recommend: mount the recommender as these keys say it; see `ServedRecommender`.
+        canaries: versions that answer a share of a model's requests, each as MODEL=FOLDER:SHARE.
+        shadows: versions that answer a share of a model's texts for comparison only, each as MODEL=FOLDER:SHARE.
         guard: what goes in and out is checked for: blocked words, personal data, marks of prompt injection.
+        keys: what a client's key may use that has no limits of its own.
         background: serve beside other work, as a context manager.
         prepare: is given the FastAPI application before it starts, to add pages to it.
         announce: called once requests are welcome, with the address and, on the first start, the admin key; by default
@@ -81,19 +101,53 @@ def serve(
         FolderError: a model is missing, damaged or does not load.
         SettingError: a setting is unknown or not allowed, there is no such application, or two models share a name.
     """
-    from noria.infer.brought import model_folder
     from noria.server.http.logs import json_log, no_log
     from noria.server.http.run import serve as run
+    from noria.text.personal_data import mask
+
+    from .reloading import Served
+
+    sections = {"support": support, "monitor": monitor, "recommend": recommend, "guard": guard, "keys": keys}
+    flags: dict[str, Any] = {
+        **{name: _keys_of(one) for name, one in sections.items() if one is not None},
+        **{"models": models, "apps": tuple(one for one in apps if isinstance(one, str))},
+        **{"canaries": tuple(canaries), "shadows": tuple(shadows)},
+        **server.model_dump(exclude_unset=True),
+    }
+    written = json_log() if (not background if log is None else log) else no_log
+    own = tuple(one for one in apps if not isinstance(one, str))
+    served = Served(file, flags, own, note=print_note, log=written)
+    arguments = (served.settings, served.models, served.apps)
+    if background:
+        return _beside(served, arguments, prepare, written)
+
+    def announced(url: str, key: str | None) -> None:
+        (announce or print_address)(url, key)
+        served.feed(url)
+
+    with served.prepared(prepare) as ready:
+        return run(*arguments, guard=served.guard, prepare=ready, announce=announced, mask=mask, log=written)
+
+
+def _keys_of(one: Any) -> Any:
+    return one.model_dump(exclude_unset=True) if isinstance(one, Settings) else dict(one)
+
+
+@contextmanager
+def _beside(served: Served, arguments: Any, prepare: Callable[[Any], None] | None, log: Log) -> Iterator[Server]:
+    """Serve while a block runs, with what feeds the monitor."""
     from noria.server.http.run import serving
     from noria.text.personal_data import mask
 
-    folders = [model_folder(one, note=print_note) for one in models]
-    chosen = [application(one) if isinstance(one, str) else one for one in apps]
-    checks, told = guard_of(guard), announce or print_address
-    written = json_log() if (not background if log is None else log) else no_log
-    if background:
-        return serving(server, folders, chosen, guard=checks, prepare=prepare, mask=mask, log=written)
-    return run(server, folders, chosen, guard=checks, prepare=prepare, announce=told, mask=mask, log=written)
+    with (
+        served.prepared(prepare) as ready,
+        serving(*arguments, guard=served.guard, prepare=ready, mask=mask, log=log) as running,
+    ):
+        served.feed(running.url)
+        try:
+            yield running
+        finally:
+            served.close()  # while the server still answers what is on its way
 
 
 def application(name: str) -> App:
@@ -102,67 +156,13 @@ def application(name: str) -> App:
     Raises:
         SettingError: there is no such application.
     """
-    if name == "support":
-        from noria.apps.support.routes import Support
+    from noria.apps.serving import Models
 
-        return Support()
-    if name == "monitor":
-        return monitor()
-    if name == "recommend":
-        from noria.apps.recommend.routes import Recommend
-
-        return Recommend()
-    raise unknown("application", name, APPS)
-
-
-def monitor(
-    watch: WatchSettings | None = None,
-    topics: Path | None = None,
-    *,
-    names: Path | None = None,
-    aspects: Path | None = None,
-    entity_sentiment: str | None = None,
-    embeddings: bool = False,
-    notify: Path | None = None,
-) -> App:
-    """Return opinion monitoring whose texts are masked before they are kept.
-
-    Args:
-        watch: windows, and when an alert is raised.
-        topics: JSON of topics and their words; bundled ones where None.
-        names: people, organisations and products to watch, with their aliases.
-        aspects: aspects such as price or service, with words or examples.
-        entity_sentiment: name of a served model that judges what a text says of each entity; the first such model where None.
-        embeddings: know rewrites of one story by a served model for the task embed, too.
-        notify: TOML file of subscriptions: who is notified of alerts; a list of sources may hold them, too.
-    """
-    from noria.apps.monitor.aspects import read_aspects
-    from noria.apps.monitor.names import read_names
-    from noria.apps.monitor.notify.routes import Notifier
-    from noria.apps.monitor.notify.settings import NOBODY, read_notify
-    from noria.apps.monitor.routes import Monitor
-    from noria.apps.monitor.topics import BUNDLED
-    from noria.apps.monitor.whom import Whom
-    from noria.text.personal_data import mask
-
-    whom = Whom(read_names(names) if names else None, read_aspects(aspects) if aspects else None, entity_sentiment)
-    notifier = Notifier(read_notify(notify) if notify else NOBODY)
-    return Monitor(
-        lambda text: mask(text)[0],
-        settings=watch,
-        topics=topics or BUNDLED,
-        embeddings=embeddings,
-        notifier=notifier,
-        whom=whom,
-    )
-
-
-def guard_of(settings: GuardSettings | Mapping[str, Any] | None) -> Guard:
-    """Return the guard of some settings, by default all as they are, which finds personal data as cleaning does."""
-    from noria.server.guard.guard import Guard
-    from noria.text.personal_data import find
-
-    return Guard(settings if isinstance(settings, GuardSettings) else GuardSettings.make(**(settings or {})), find)
+    if name not in APPS:
+        raise unknown("application", name, APPS)
+    kind = ServeSettings.model_fields[name].default
+    app: App = OPENERS[name](kind, Models())
+    return app
 
 
 def print_note(note: str) -> None:

@@ -1,4 +1,4 @@
-"""The settings of the applications: how negative texts are watched, how items are picked, what a desk knows, when people are there, who may hold the widget."""
+"""The settings of the applications: how texts are watched, how items are picked, what a desk knows; and the file in a folder that tells them."""
 
 from __future__ import annotations
 
@@ -134,50 +134,8 @@ class WidgetSettings(Settings):
     """Days that a visitor is known for."""
 
 
-class FolderSettings(Settings):
-    """An application as the file of settings in its folder describes it; its paths begin where the file lies."""
-
-    server: ServerSettings = ServerSettings()
-    """Where it is served."""
-
-    @classmethod
-    def given(cls, file: Path | None, **flags: object) -> Self:
-        """Return what a file says, its paths beginning where it lies, and above it what flags say that are given.
-
-        Raises:
-            InputError: the file is missing or is not TOML.
-            SettingError: a key is unknown or a value is not allowed.
-        """
-        values = {} if file is None else read_toml(file)
-        told = cls.make(**values)
-        here = Path() if file is None else file.parent
-        for name in values:
-            one = getattr(told, name)
-            if isinstance(one, Path):
-                values[name] = here / one
-            elif isinstance(one, tuple) and one and isinstance(one[0], Path):
-                values[name] = tuple(here / path for path in one)
-        if "lake" in values.get("server", {}):
-            values["server"]["lake"] = here / told.server.lake
-        for name, flag in flags.items():
-            if isinstance(flag, Settings):
-                values[name] = _above(values.get(name, {}), flag.model_dump(exclude_unset=True))
-            elif flag not in (None, (), ""):
-                values[name] = flag
-        return cls.make(**values)
-
-
-def _above(below: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a file says with what flags say above it, section by section."""
-    merged = dict(below)
-    for name, flag in flags.items():
-        inner = merged.get(name)
-        merged[name] = _above(inner, flag) if isinstance(flag, Mapping) and isinstance(inner, Mapping) else flag
-    return merged
-
-
-class DeskSettings(FolderSettings):
-    """A desk as its folder's desk.toml describes it: what it knows, its model, how sure it must be, and where it is served."""
+class SupportSettings(Settings):
+    """Customer service: what it knows, its models, how sure it must be, and the people behind it."""
 
     sources: tuple[Path, ...] = ()
     """Files and folders that it knows."""
@@ -193,8 +151,6 @@ class DeskSettings(FolderSettings):
     """Where customers write besides the API and the widget."""
     proposals: Path | None = None
     """Questions that customers asked and that a person accepts, in the console or there; in the lake where it is left out."""
-    console: Path | None = None
-    """Folder of a run, or any other: the console is served, too, with what was measured there."""
     link: str = ""
     """Address under which the files are published."""
     faq: Path | None = None
@@ -211,8 +167,31 @@ class DeskSettings(FolderSettings):
     """The chat on pages."""
 
 
-class ShopSettings(FolderSettings):
-    """A recommender as its folder's shop.toml describes it: its items, what was clicked, its models, and where it is served."""
+class OpinionSettings(Settings):
+    """Opinion monitoring: its models, what it looks for, what feeds it, and whom its alerts reach."""
+
+    models: tuple[Path, ...] = ()
+    """Folders of models: for sentiment (classify, with a label "negative"), and for entities (tag) and rewrites (embed) where there are."""
+    sources: Path | None = None
+    """List of feeds, files and mailboxes that are read, and of subscriptions: a sources.toml."""
+    topics: Path | None = None
+    """JSON of topics and their words; bundled ones where it is left out."""
+    names: Path | None = None
+    """People, organisations and products with their aliases."""
+    aspects: Path | None = None
+    """Aspects such as price or service, with words or examples."""
+    entity_sentiment: Path | None = None
+    """Folder of a model that judges what a text says of each entity."""
+    aspect_model: Path | None = None
+    """Folder of a classifier with several labels, by which aspects are known."""
+    notify: Path | None = None
+    """TOML of subscriptions: who is notified of alerts; those of the list of sources where it is left out."""
+    watch: WatchSettings = WatchSettings()
+    """How texts are watched, and when an alert is raised."""
+
+
+class RecommenderSettings(Settings):
+    """A recommender: its items, what was clicked, its models, and how it picks."""
 
     items: Path | None = None
     """File of items."""
@@ -226,3 +205,92 @@ class ShopSettings(FolderSettings):
     """Folder of a ranker that is tried on a share of the users, `trial` of the shelf."""
     shelf: RecommendSettings = RecommendSettings()
     """How items are picked."""
+
+
+class FolderSettings(Settings):
+    """An application as the file of settings in its folder describes it; its paths begin where the file lies."""
+
+    server: ServerSettings = ServerSettings()
+    """Where it is served."""
+
+    @classmethod
+    def given(cls, file: Path | None, **flags: object) -> Self:
+        """Return what a file says, its paths beginning where it lies, and above it what flags say that are given.
+
+        Raises:
+            InputError: the file is missing or is not TOML.
+            SettingError: a key is unknown or a value is not allowed.
+        """
+        values = {} if file is None else rebased(cls, read_toml(file), file.parent)
+        return cls.make(**above(values, values_of(flags)))
+
+
+NAMED_FOLDERS = ("adapters", "canaries", "shadows")
+"""Settings that are lists of NAME=FOLDER."""
+
+
+def rebased(cls: type[Settings], values: dict[str, Any], here: Path) -> dict[str, Any]:
+    """Return what a file says, its paths beginning in the folder `here`.
+
+    Raises:
+        SettingError: a key is unknown or a value is not allowed.
+    """
+    return _rebased(cls.make(**values), values, here)
+
+
+def _rebased(checked: Settings, values: Mapping[str, Any], here: Path) -> dict[str, Any]:
+    moved = dict(values)
+    for name in values:
+        one = getattr(checked, name)
+        if isinstance(one, Path):
+            moved[name] = here / one
+        elif isinstance(one, Settings):
+            moved[name] = _rebased(one, values[name], here)
+        elif isinstance(one, tuple) and name in NAMED_FOLDERS:
+            parts = [str(named).partition("=") for named in one]
+            moved[name] = tuple(f"{before}={here / folder}" for before, _, folder in parts)
+        elif isinstance(one, tuple) and one and isinstance(one[0], Path):
+            moved[name] = tuple(here / path for path in one)
+    return moved
+
+
+def values_of(flags: Mapping[str, object]) -> dict[str, Any]:
+    """Return what flags say: settings by what was set of them, and nothing of what was not given."""
+    values: dict[str, Any] = {}
+    for name, flag in flags.items():
+        if isinstance(flag, Settings):
+            if given := flag.model_dump(exclude_unset=True):
+                values[name] = given
+        elif flag not in (None, (), ""):
+            values[name] = flag
+    return values
+
+
+def above(below: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says with what flags say above it, section by section."""
+    merged = dict(below)
+    for name, flag in flags.items():
+        inner = merged.get(name)
+        merged[name] = above(inner, flag) if isinstance(flag, Mapping) and isinstance(inner, Mapping) else flag
+    return merged
+
+
+class DeskSettings(FolderSettings, SupportSettings):
+    """A desk as its folder's desk.toml describes it: what it knows, its model, how sure it must be, and where it is served."""
+
+    console: Path | None = None
+    """Folder of a run, or any other: the console is served, too, with what was measured there."""
+
+
+class ShopSettings(FolderSettings, RecommenderSettings):
+    """A recommender as its folder's shop.toml describes it: its items, what was clicked, its models, and where it is served."""
+
+    console: Path | None = None
+    """Folder of a run, or any other: the console is served, too, with what was measured there."""
+
+
+class OpinionFolderSettings(FolderSettings, OpinionSettings):
+    """Opinion monitoring as a file in its folder describes it: its models, what it looks for, and where it is served."""
+
+    console: Path | None = None
+    """Folder of a run, or any other: the console is served, too, with what was measured there."""

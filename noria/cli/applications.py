@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, validators
 
 import noria
-from noria.apps.settings import WatchSettings
+from noria.apps.settings import OpinionFolderSettings, OpinionSettings, WatchSettings
 from noria.core.messages import for_terminal, message
-from noria.server.http.settings import ServerSettings
+from noria.server.http.settings import PlaceSettings, ServerSettings
+
+from .files import SettingsFile, needed
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from noria.api.serving import Server as RunningServer
+    from noria.apps.serving import Models
     from noria.server.http.state import App
 
-Server = Annotated[ServerSettings, Parameter(name="*")]
+Place = Annotated[PlaceSettings, Parameter(name="*")]
+"""Where an application is served; the other settings of its server stand in [server] of its folder's file."""
 
 
 def monitor(
-    sentiment: Path,
+    sentiment: Path | None = None,
     entities: Path | None = None,
     *,
     topics: Path | None = None,
@@ -34,8 +36,10 @@ def monitor(
     entity_sentiment: Path | None = None,
     aspect_model: Path | None = None,
     notify: Path | None = None,
+    console: Path | None = None,
     watch: Annotated[WatchSettings, Parameter(name="watch")] = WatchSettings(),
-    settings: Server = ServerSettings(),
+    file: SettingsFile = None,
+    settings: Place = PlaceSettings(),
 ) -> int:
     """Opinion monitoring: topic, sentiment and entities of a stream of texts; a surge, or a source that falls silent, raises an alert.
 
@@ -45,7 +49,7 @@ def monitor(
 
         noria ship monitor runs/demo/sentiment-served runs/demo/entities-served
         noria ship monitor runs/demo/sentiment-served --topics phones.json --watch.false-alarms-a-week 2
-        noria ship monitor runs/demo/sentiment-served --notify subscriptions.toml
+        noria ship monitor runs/demo/sentiment-served --notify subscriptions.toml --console runs/demo
         noria ship monitor sentiment entities --names names.toml --entity-sentiment whom --aspects aspects.toml
 
     Parameters
@@ -66,13 +70,20 @@ def monitor(
         Folder of a model for the task classify with several labels, by which aspects and what is said of them are known.
     notify
         TOML of subscriptions: who is notified of alerts; see docs/monitor-telling.md.
+    console
+        Folder of a run, or any other: serve the console, too, and show a link that signs one browser in.
+    file
+        A TOML file of these settings, with [server] for the server's own; flags stand above it.
     """
-    from noria.api.serving import monitor as application
+    from noria.apps.serving import Models, open_monitor
 
-    models = [one for one in (sentiment, entities, entity_sentiment, aspect_model) if one]
-    judge = entity_sentiment.resolve().name if entity_sentiment else None
-    made = application(watch, topics, names=names, aspects=aspects, entity_sentiment=judge, notify=notify)
-    return serve_application(models, made, settings)
+    flags = {"models": tuple(one for one in (sentiment, entities) if one), "topics": topics, "names": names}
+    flags |= {"aspects": aspects, "entity_sentiment": entity_sentiment, "aspect_model": aspect_model}
+    flags |= {"notify": notify, "console": console}
+    found = OpinionFolderSettings.given(file, **flags, watch=watch, server=settings)
+    needed("SENTIMENT", found.models)
+    models = Models()
+    return serve_application(open_monitor(found, models), models, found.server, found.console)
 
 
 def watch(
@@ -88,7 +99,7 @@ def watch(
     names: Path | None = None,
     aspects: Path | None = None,
     watch: Annotated[WatchSettings, Parameter(name="watch")] = WatchSettings(),
-    settings: Server = ServerSettings(),
+    settings: Place = PlaceSettings(),
 ) -> int:
     """Opinion monitoring of real sources: feeds, articles, files that grow and mailboxes, round after round until Ctrl-C.
 
@@ -131,12 +142,12 @@ def watch(
     """
     from contextlib import ExitStack
 
-    from noria.api.serving import monitor as application
     from noria.apps.monitor.notify.settings import SECTIONS
     from noria.apps.monitor.sources.delivery import Delivery
     from noria.apps.monitor.sources.inbox import Inbox
     from noria.apps.monitor.sources.listing import read_listing
     from noria.apps.monitor.sources.watching import Watching
+    from noria.apps.serving import Models, open_monitor
     from noria.core.errors import SettingError
     from noria.core.progress import Report
     from noria.core.settings import read_toml
@@ -153,12 +164,21 @@ def watch(
         kept = Inbox(inbox or sources.with_suffix(".inbox"), lambda text: mask(text)[0])
         stack.callback(kept.close)
         if not url:
-            chosen = topics or listing.monitor.topics
-            app = application(watch, chosen, names=names, aspects=aspects, embeddings=True, notify=sources)
-            root = sources.absolute().parent if console else None
-            running = stack.enter_context(serving(folders, app, settings, root))
+            chosen = {"models": folders, "topics": topics or listing.monitor.topics, "names": names, "aspects": aspects}
+            opened = Models()
+            app = open_monitor(OpinionSettings.make(**chosen, notify=sources, watch=watch.model_dump()), opened)
+            place = {**listing.server.model_dump(exclude_unset=True), **settings.model_dump(exclude_unset=True)}
+            shown = Shown(sources.absolute().parent if console else None)
+            serving = noria.serve(
+                *opened.folders,
+                apps=[app],
+                background=True,
+                prepare=shown.prepare,
+                settings=ServerSettings.make(**place),
+            )
+            running = stack.enter_context(serving)
             url, key = running.url, running.key
-            print_notes(app)
+            shown.announce(url, None)
         delivery = Delivery(url, key)
         stack.callback(delivery.close)
         delivery.check()
@@ -166,42 +186,6 @@ def watch(
         stack.callback(watching.close)
         watching.run(Report.for_terminal(as_json=json), once=once)
     return 0
-
-
-@contextmanager
-def serving(
-    models: Sequence[Path], application: App, settings: ServerSettings, console: Path | None
-) -> Iterator[RunningServer]:
-    """Serve models with one application beside what feeds it, and say where.
-
-    Args:
-        models: their folders.
-        application: which of them answer.
-        settings: where it is served.
-        console: the folder whose results the console shows; no console where None.
-    """
-    from noria.api.serving import print_address
-
-    pages: list[FastAPI] = []
-
-    add = console_of(console)
-
-    def prepare(page: FastAPI) -> None:
-        if add is not None:
-            add(page)
-            pages.append(page)
-
-    with noria.serve(*models, apps=[application], background=True, prepare=prepare, settings=settings) as running:
-        print_address(running.url, None)
-        for page in pages:
-            from noria.console.mount import sign_in_link
-
-            print(
-                for_terminal(message("watch.console", link=sign_in_link(page, running.url))),
-                file=sys.stderr,
-                flush=True,
-            )
-        yield running
 
 
 def brief(
@@ -265,36 +249,51 @@ def brief(
     return 0
 
 
-def console_of(root: Path | None) -> Callable[[FastAPI], None] | None:
-    """Return what adds the console to a server, with the results of the run in a folder; None where no folder is given."""
-    if root is None:
-        return None
+class Shown:
+    """What a command that serves shows: the console, where it is wished, and on stderr where it is and what its owner should know.
 
-    def prepare(application: FastAPI) -> None:
-        from noria.console.mount import mount
+    Args:
+        console: the folder whose results the console shows; no console where None.
+    """
 
-        mount(application, application.state.noria, root)
+    def __init__(self, console: Path | None) -> None:
+        self._console = console
+        self._page: FastAPI | None = None
 
-    return prepare
+    def prepare(self, page: FastAPI) -> None:
+        """Add the console to a server that has not started."""
+        self._page = page
+        if self._console is not None:
+            from noria.console.mount import mount
 
+            mount(page, page.state.noria, self._console)
 
-def serve_application(
-    models: Sequence[Path], application: App, settings: ServerSettings, console: Path | None = None
-) -> int:
-    """Serve models with one application until Ctrl-C or SIGTERM, with the console where it is wished; return the exit code."""
-    import signal
+    def announce(self, url: str, key: str | None) -> None:
+        """Say where the server is, the admin key of its first start, a link into the console, and the notes of its applications."""
+        from noria.api.serving import print_address
 
-    from noria.api.serving import print_address
-
-    def announce(url: str, key: str | None) -> None:
         print_address(url, key)
-        print_notes(application)
+        assert self._page is not None
+        lines = [
+            f"note: {for_terminal(note)}" for app in self._page.state.noria.apps for note in getattr(app, "notes", ())
+        ]
+        if self._console is not None:
+            from noria.console.mount import sign_in_link
 
-    told = noria.serve(*models, apps=[application], announce=announce, prepare=console_of(console), settings=settings)
-    return 130 if told == signal.SIGINT else 0
+            lines.insert(0, for_terminal(message("watch.console", link=sign_in_link(self._page, url))))
+        for line in lines:
+            print(line, file=sys.stderr, flush=True)
 
 
-def print_notes(application: App) -> None:
-    """Say on stderr what the owner of an application should know at its start."""
-    for note in getattr(application, "notes", ()):
-        print(f"note: {for_terminal(note)}", file=sys.stderr, flush=True)
+def serve_application(application: App, models: Models, settings: ServerSettings, console: Path | None = None) -> int:
+    """Serve one application and its models until Ctrl-C or SIGTERM, with the console where it is wished; return the exit code."""
+    shown = Shown(console)
+    ended = noria.serve(
+        *models.folders, apps=[application], settings=settings, prepare=shown.prepare, announce=shown.announce
+    )
+    return exit_code(ended)
+
+
+def exit_code(ended: object) -> int:
+    """Return the exit code of a server that a signal ended."""
+    return 130 if ended == signal.SIGINT else 0

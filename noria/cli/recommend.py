@@ -13,10 +13,10 @@ from noria.apps.settings import RecommendSettings, ShopSettings
 from noria.core.errors import InputError
 from noria.core.messages import environment_language, for_terminal, message
 from noria.grow.promote.settings import PolicySettings
-from noria.server.http.settings import ServerSettings
+from noria.server.http.settings import PlaceSettings, ServerSettings
 
 from . import dry
-from .applications import Server, serve_application
+from .applications import Place, serve_application
 from .files import SettingsFile, needed
 from .manners import Commands, DryRun, print_message, print_note, printed
 from .rollout import request
@@ -45,9 +45,10 @@ def recommend(
     ranker: Path | None = None,
     beside: Path | None = None,
     most: int | None = None,
+    console: Path | None = None,
     shelf: ShelfFlags = RecommendSettings(),
     file: SettingsFile = None,
-    settings: Server = ServerSettings(),
+    settings: Place = PlaceSettings(),
 ) -> int:
     """Recommendation: what is near to what a user opened lately, by its text or by what others did too, within a shop's rules.
 
@@ -73,15 +74,20 @@ def recommend(
         Folder of another ranker, tried on --shelf.trial of the users; texts alone are without one.
     most
         Take only the first so many of the items.
+    console
+        Folder of a run, or any other: serve the console, too, and show a link that signs one browser in.
     file
         A shop's file of settings, as `noria new shop --app recommend` makes one; flags stand above it.
     """
-    from noria.apps.recommend.routes import Recommend
+    from noria.apps.serving import Models, open_recommend
 
-    flags = {"model": model, "items": items, "ranker": ranker, "beside": beside}
+    flags = {"model": model, "items": items, "ranker": ranker, "beside": beside, "console": console}
     told = ShopSettings.given(file, **flags, shelf=shelf, server=settings)
-    application = Recommend(_items(told.items, most), None, told.shelf, told.ranker, told.beside)
-    return serve_application([needed("MODEL", told.model)], application, told.server)
+    needed("MODEL", told.model)
+    models = Models()
+    return serve_application(
+        open_recommend(told, models, most=most, note=print_note), models, told.server, told.console
+    )
 
 
 @app.command(name="import")
@@ -92,7 +98,7 @@ def import_clicks(
     tenant: str = "",
     columns: Annotated[dict[str, str] | None, Parameter(name="columns")] = None,
     file: SettingsFile = None,
-    settings: Server = ServerSettings(),
+    settings: Place = PlaceSettings(),
 ) -> None:
     """Bring a log of what users did, from before there was a server, into its lake: they are known from the next start on.
 
@@ -145,7 +151,7 @@ def judge(
     shelf: ShelfFlags = RecommendSettings(),
     policy: Annotated[PolicySettings, Parameter(name="policy")] = PolicySettings(),
     file: SettingsFile = None,
-    settings: Server = ServerSettings(),
+    settings: Place = PlaceSettings(),
 ) -> None:
     """Say what another ranking, or other settings, would have brought, without showing it to anybody: from what the live one showed.
 
@@ -247,10 +253,10 @@ def export(
     print_message(message("lines.exported", users=len(names), rows=len(rows["user"]), out=out))
 
 
-def _items(path: Path | None, most: int | None = None) -> Any:
+def _items(path: Path | None) -> Any:
     from noria.tasks.items import read_items
 
-    return read_items(path, most, print_note) if path else ()
+    return read_items(path, None, print_note) if path else ()
 
 
 def _shelf(shop: ShopSettings) -> Shelf:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 
 import noria
+from noria.apps.serving import FILE, ServedRecommender, ServedSupport, ServeSettings
+from noria.apps.settings import OpinionSettings
+from noria.core.errors import SettingError
 from noria.core.messages import for_terminal, message
 from noria.core.progress import manner
 from noria.server.guard.guard import GuardSettings
-from noria.server.http.settings import ServerSettings
+from noria.server.http.settings import KeySettings, ServerSettings
 
-from . import events, recommend, support
-from .applications import brief, console_of, monitor, watch
+from . import applications, events
+from . import recommend as recommending
+from . import support as supporting
+from .applications import Shown, exit_code
 from .manners import Commands, print_json, print_made, print_message, printed, record_of, report
 from .rollout import versions
 
@@ -35,30 +40,40 @@ key_app = Commands(
 )
 app.command(key_app)
 app.command(events.app)
-app.command(support.app)
-app.command(recommend.app)
+app.command(supporting.app)
+app.command(recommending.app)
 
-for _command in (monitor, watch, brief, versions):
+for _command in (applications.monitor, applications.watch, applications.brief, versions):
     app.command(_command)
 
 
 @app.command
 def serve(
     *models: Path,
+    config: Path | None = None,
     apps: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     console: Path | None = None,
+    canaries: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    shadows: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     guard: Annotated[GuardSettings, Parameter(name="guard")] = GuardSettings(),
+    keys: Annotated[KeySettings, Parameter(name="keys")] = KeySettings(),
+    support: Annotated[ServedSupport, Parameter(name="support")] = ServedSupport(),
+    monitor: Annotated[OpinionSettings, Parameter(name="monitor")] = OpinionSettings(),
+    recommend: Annotated[ServedRecommender, Parameter(name="recommend")] = ServedRecommender(),
     settings: Annotated[ServerSettings, Parameter(name="*")] = ServerSettings(),
 ) -> int:
     """Serve models over HTTP until Ctrl-C or SIGTERM: OpenAI's API, Noria's, and the applications.
 
-    The first start makes an admin key and shows it once. On SIGTERM what is in flight finishes and events are flushed.
+    The section [serve] of noria.toml says what is served; its keys are these flags, and a flag stands above it. SIGHUP reads
+    it again without dropping a request. The first start makes an admin key and shows it once. On SIGTERM what is in flight
+    finishes and events are flushed.
 
     Examples::
 
+        noria ship serve                                  what noria.toml in this folder says
+        noria ship serve --config team.toml --port 8500
         noria ship serve runs/demo/sentiment-served
-        noria ship serve runs/demo/sentiment-served runs/demo/embed-served --apps support --port 8500
-        noria ship serve runs/demo/pretrain --console runs/demo
+        noria ship serve runs/demo/embed-served --support.faq faq.csv --recommend.items items.csv --console .
         noria ship serve Qwen2.5-0.5B-Instruct Llama-3.2-1B-Q4_K_M.gguf
         noria ship serve Qwen2.5-0.5B-Instruct --adapters legal=runs/legal support=runs/support
         noria ship serve runs/bot --guard.words blocked.txt --guard.personal mask --guard.injection block
@@ -67,22 +82,46 @@ def serve(
     ----------
     models
         Model folders, Noria's own, Hugging Face's or sentence-transformers', or GGUF files; each is served under its name.
+    config
+        The TOML file to read; noria.toml, where it lies in this folder and no models are named.
     apps
-        Applications to mount: support, monitor, recommend.
+        Applications to mount with nothing more to say of them: support, monitor, recommend.
     console
-        Folder of a run: serve the console, too, with that run's results.
+        Folder of a run, or any other: serve the console, too, and show a link that signs one browser in.
+    canaries
+        Versions that answer a share of a model's requests, each as MODEL=FOLDER:SHARE.
+    shadows
+        Versions that answer a share of a model's texts for comparison only, each as MODEL=FOLDER:SHARE.
     guard
         What goes in and out is checked for: blocked words, personal data, marks of prompt injection.
+    keys
+        What a client's key may use that has no limits of its own.
+    support
+        Customer service.
+    monitor
+        Opinion monitoring.
+    recommend
+        Recommendation.
     """
-    import signal
-
     from noria.core.caveats import caveats_of
 
-    for model in models:
+    file = config or (FILE if not models and FILE.is_file() else None)
+    flags: dict[str, Any] = {"canaries": canaries, "shadows": shadows, "guard": guard, "keys": keys}
+    sections = {"support": support, "monitor": monitor, "recommend": recommend}
+    flags |= {name: one if one.model_fields_set else None for name, one in sections.items()}
+    found = ServeSettings.given(
+        file, models=models, apps=apps, console=console, **flags, **settings.model_dump(exclude_unset=True)
+    )
+    if not (found.models or found.applications or found.console):
+        raise SettingError(message("serve.nothing"), hint=message("serve.nothing_hint"))
+    for model in found.models:
         for words in caveats_of(model):
             print(for_terminal(message("lines.note", name=model.name, words=words)), file=sys.stderr, flush=True)
-    told = noria.serve(*models, apps=apps, guard=guard, prepare=console_of(console), settings=settings)
-    return 130 if told == signal.SIGINT else 0
+    shown = Shown(found.console)
+    ended = noria.serve(
+        *models, file=file, apps=apps, **flags, settings=settings, prepare=shown.prepare, announce=shown.announce
+    )
+    return exit_code(ended)
 
 
 @app.command

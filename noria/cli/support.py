@@ -12,9 +12,9 @@ from cyclopts import Parameter, validators
 from noria.apps.settings import DeskSettings, PeopleSettings, WidgetSettings
 from noria.core.errors import InputError
 from noria.core.messages import environment_language, message
-from noria.server.http.settings import ServerSettings
+from noria.server.http.settings import PlaceSettings
 
-from .applications import Server, serve_application
+from .applications import Place, serve_application
 from .files import SettingsFile, needed
 from .knowledge import index, quote
 from .manners import Commands, print_note, printed
@@ -51,7 +51,7 @@ def support(
     widget: Annotated[WidgetSettings, Parameter(name="widget")] = WidgetSettings(),
     ask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     file: SettingsFile = None,
-    settings: Server = ServerSettings(),
+    settings: Place = PlaceSettings(),
 ) -> int:
     """Customer service: answer from a list of questions, ask back, or hand over to a person, by calibrated confidence.
 
@@ -98,19 +98,16 @@ def support(
     """
     import asyncio
 
+    from noria.apps.serving import Models, open_support
     from noria.apps.support.opening import what_is_known
-    from noria.apps.support.routes import Support
 
     flags = {"model": model, "faq": faq, "outside": outside, "wrong": wrong, "kb": kb, "chat": chat}
     flags |= {"actions": actions, "channels": channels, "proposals": proposals, "console": console}
     told = DeskSettings.given(file, **flags, people=people, widget=widget, server=settings)
     model_folder = needed("MODEL", told.model)
-    decoders = [told.chat] if told.chat else []
     if not ask:
-        known = (told.faq, told.outside, told.wrong, told.people, told.widget, told.kb)
-        files = (told.actions, told.channels, told.proposals)
-        application = Support(None, *known, bool(decoders), *files)
-        return serve_application([model_folder, *decoders], application, told.server, told.console)
+        models = Models()
+        return serve_application(open_support(told, models), models, told.server, told.console)
     entries, knowledge = what_is_known(told.faq, told.outside, told.kb, told.proposals)
 
     async def answer(desk: Desk, embed: Embed) -> None:

@@ -42,7 +42,13 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
         ("recommend", "/recommend"),
     ),
     "grow": (("users", "/users"), ("market", "/market"), ("promote", "/promote")),
-    "operate": (("keys", "/keys"), ("events", "/events"), ("audit", "/audit"), ("health", "/health")),
+    "operate": (
+        ("keys", "/keys"),
+        ("events", "/events"),
+        ("audit", "/audit"),
+        ("settings", "/settings"),
+        ("health", "/health"),
+    ),
 }
 COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3c", "operate": "#57707a"}
 ICONS = {
@@ -60,6 +66,7 @@ ICONS = {
     "keys": "M14 10a4 4 0 1 1-1.2-2.8M12.5 12.5 20 20M17 17l2-2M15 19l-2-2",
     "events": "M5 4h14v16H5zM8 8h8M8 12h8M8 16h5",
     "audit": "M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM8.5 12l2.5 2.5 4.5-5",
+    "settings": "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
     "users": "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21c0-4 3-6 7-6s7 2 7 6M16 4a4 4 0 0 1 0 7M18 15c3 1 4 3 4 6",
     "market": "M4 20V10M10 20V4M16 20v-7M22 20H2",
     "promote": "M4 10v4h3l7 5V5L7 10H4zM18 9a4 4 0 0 1 0 6M7 14l1 6h3l-1-4",

@@ -557,7 +557,8 @@ def gloomy(plain_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def running(gloomy: Path, chatter: Path, tmp_path_factory: pytest.TempPathFactory, away: Endpoint) -> Iterator[Running]:
-    from noria.api.serving import monitor
+    from noria.apps.serving import Models, open_monitor
+    from noria.apps.settings import OpinionSettings
     from noria.server.http.run import serving
     from noria.server.http.settings import ServerSettings
 
@@ -571,7 +572,7 @@ def running(gloomy: Path, chatter: Path, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NORIA_TEST_HOOK", SECRET)
         patch.setenv("NORIA_NOTIFY_TEST", SECRET)
-        app = monitor(notify=listed)
+        app = open_monitor(OpinionSettings(notify=listed), Models())
         settings = ServerSettings(port=0, lake=folder / "lake", threads=1)
         with serving(settings, [gloomy, chatter], [app]) as made:
             yield made

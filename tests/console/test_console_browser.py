@@ -51,6 +51,7 @@ PAGES = (
     "events",
     "audit",
     "health",
+    "settings",
 )
 PATHS = {name: "/" if name == "overview" else f"/{name}" for name in PAGES}
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
@@ -73,6 +74,7 @@ SHOWN = {
     "users": ["23,570", "0.149", "7,846"],
     "market": ["ChatGPT", "0.782", "HHI", "n = 12", "0.867", "+6.70"],
     "promote": ["Qini", "n = 20,000", "14,751", "new users"],
+    "settings": ["--config noria.toml", "[serve.guard]", "max_in_flight", "1024"],
 }
 # Names that readers of Chinese know by these letters too.
 NAMES = re.compile(

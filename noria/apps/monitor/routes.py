@@ -31,7 +31,7 @@ from .search import Search
 from .stories import Stories
 from .stream import LATEST, SetAside, Stream, erase_authors
 from .surge import NEGATIVE, Alert, Mention, Verdict, alert_dict, mention_dict
-from .topics import BUNDLED, read_topics
+from .topics import BUNDLED, Topics, read_topics
 from .whom import Whom, first_classifier
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Monitor:
     ) -> None:
         self.mask, self.whom = mask, whom or Whom()
         self.sentiment, self.entities, self.embeddings = sentiment, entities, embeddings
-        self._embedder: str | None = None
+        self.embedder: str | None = None
         self.settings = settings or WatchSettings()
         self.topics = read_topics(topics)
         self.notifier = notifier or Notifier()
@@ -124,7 +124,7 @@ class Monitor:
         self.entities = self.entities or state.model_for("tag")
         self.whom.choose(state, self.entities)
         self.notes += self.whom.notes
-        self._embedder = state.model_for("embed") if self.embeddings else None
+        self.embedder = state.model_for("embed") if self.embeddings else None
         if self.sentiment is None:
             raise SettingError(message("apps.model_sentiment"), hint=message("apps.noria_ship_serve"))
         labels = state.served(self.sentiment).manifest.facts.get("labels") or []
@@ -137,8 +137,8 @@ class Monitor:
         self._folder = state.lake / "apps" / self.name
         for replay in (False, True):
             self.search.open(self._place(replay), replay=replay)
-            if self._embedder:
-                self.discovery.open(self._place(replay), state.served(self._embedder).version, replay=replay)
+            if self.embedder:
+                self.discovery.open(self._place(replay), state.served(self.embedder).version, replay=replay)
             self._open(replay)
         await self._forget()
         self.stream().watch.unwatched_until = state.meter.now()
@@ -156,6 +156,20 @@ class Monitor:
         self._streams[replay] = Stream(place, self.settings, self.topics.names, bounded=not replay, given=given)
         self._stories[replay] = Stories(place)
 
+    def _reopen(self, replay: bool) -> None:
+        before = self._streams[replay]
+        self._open(replay)
+        self._streams[replay].set_aside = before.set_aside
+        self._streams[replay].watch.unwatched_until = before.watch.unwatched_until
+
+    async def reopen(self, settings: WatchSettings, topics: Topics) -> None:
+        """Go on with other settings and topics, as after a restart with them."""
+        async with self._turn:
+            self.settings = self.search.settings = settings
+            self.topics = topics
+            for replay in self._streams:
+                await asyncio.to_thread(self._reopen, replay)
+
     async def _forget(self) -> None:
         """Take authors who were erased out of all that is kept beside the texts, and go on as after a restart."""
         for replay, kept in self.search.texts.items():
@@ -163,10 +177,8 @@ class Monitor:
             if not authors:
                 continue
             async with self._turn:
-                aside, unwatched = self._streams[replay].set_aside, self._streams[replay].watch.unwatched_until
                 await asyncio.to_thread(erase_authors, self._place(replay), authors)
-                await asyncio.to_thread(self._open, replay)
-                self._streams[replay].set_aside, self._streams[replay].watch.unwatched_until = aside, unwatched
+                await asyncio.to_thread(self._reopen, replay)
                 await asyncio.to_thread(self.discovery.forget, authors, replay=replay)
                 await self.notifier.forget()
                 await asyncio.to_thread(kept.forgot, authors)
@@ -362,9 +374,9 @@ class Monitor:
             del self._sources[name]
 
     async def _vectors(self, context: RequestContext, texts: Sequence[str]) -> list[list[float]] | None:
-        if self._embedder is None:
+        if self.embedder is None:
             return None
-        return [answer["embedding"] for answer in await context.ask(self._embedder, texts)]
+        return [answer["embedding"] for answer in await context.ask(self.embedder, texts)]
 
     async def _record(self, context: RequestContext, alerts: Sequence[Alert], *, replay: bool) -> None:
         if not replay:

@@ -88,7 +88,7 @@ class Recommend:
         listed = {id: wanted.get(id) for id in ids} | wanted
         context = RequestContext(state)
         if listed:
-            self._check(len(wanted))
+            self.check_count(len(wanted))
             vectors = await self._vectors(context, list(wanted.values())) if wanted else np.zeros((0, 1))
             raw = np.zeros((len(listed), vectors.shape[1]), dtype=np.float32)
             live = np.array([item is not None for item in listed.values()])
@@ -110,7 +110,7 @@ class Recommend:
         """
         async with self._turn:
             merged = self.items | {item.id: item for item in items}
-            self._check(len(merged))
+            self.check_count(len(merged))
             vectors = await self._vectors(context, items)
             await self._use(context, await asyncio.to_thread(self.shelf.grown, list(items), vectors))
             self.items = merged
@@ -124,6 +124,18 @@ class Recommend:
             self.items = {id: item for id, item in self.items.items() if id not in set(there)}
             await asyncio.to_thread(append_items, _file(context.state.lake), (), there)
         return len(there)
+
+    async def exchange(
+        self, context: RequestContext, new: Sequence[Item], vectors: np.ndarray | None, gone: Sequence[str]
+    ) -> None:
+        """Take what the file of items holds now: offer what is new in it, by their vectors, and no longer what is gone."""
+        async with self._turn:
+            if vectors is not None:
+                await self._use(context, await asyncio.to_thread(self.shelf.grown, list(new), vectors))
+            if gone:
+                await self._use(context, await asyncio.to_thread(self.shelf.catalogue.without, list(gone)))
+            kept = self.items | {item.id: item for item in new}
+            self.items = {id: item for id, item in kept.items() if id not in set(gone)}
 
     async def pick(self, context: RequestContext, user: str, count: int, asked: Asked | None = None) -> list[Pick]:
         """Return items for a user; every one of them is an impression, on the disk before this returns."""
@@ -320,7 +332,12 @@ class Recommend:
     def _key_of(self, tenant: str, user: str) -> int:
         return key_of(tenant if self.settings.per_key else "", user)
 
-    def _check(self, count: int) -> None:
+    def check_count(self, count: int) -> None:
+        """Pass where so many items may be held.
+
+        Raises:
+            InputError: they are too many.
+        """
         most = self.settings.most_items
         if count > most:
             raise InputError(message("apps.too_many"), found=count, allowed=message("apps.up", most_items=most))

@@ -26,7 +26,7 @@ from .channels.intake import Channels
 from .conversation import START, Conversation, knowing
 from .courtesies import question_in
 from .desk import Desk, form
-from .faq import Entry, with_more
+from .faq import Entry, Faq, with_more
 from .inbox import SCOPE, Inbox, Suggestion
 from .languages import language_among
 from .messages import Facts, Messages
@@ -102,7 +102,7 @@ class Support:
         people: when people are there, and how long a conversation waits for one of them.
         widget: whose pages may hold the chat widget.
         kb: folder of a knowledge base, whose rules come first and whose documents are quoted.
-        writes: whether the served model that chats words what is quoted; each sentence is checked against the quotation.
+        writes: whether the served model that chats words what is quoted, or the name of one that does; each sentence is checked against the quotation.
         actions: TOML file of what may be done for customers.
         channels: TOML file of where customers write besides the API and the widget.
         proposals: table of proposals, of which the accepted ones are known; in the server's lake where it is left out.
@@ -119,7 +119,7 @@ class Support:
         people: PeopleSettings | None = None,
         widget: WidgetSettings | None = None,
         kb: str | Path | None = None,
-        writes: bool = False,
+        writes: bool | str = False,
         actions: str | Path | None = None,
         channels: str | Path | None = None,
         proposals: str | Path | None = None,
@@ -128,11 +128,11 @@ class Support:
         self.decoder = ""
         """Name of the model that writes, once the application has started."""
         self.people, self.visitors = People(people), Visitors(widget)
-        self._listed, self.knowledge = what_is_known(faq, outside, kb)
-        self.faq = self._listed
+        self.listed, self.knowledge = what_is_known(faq, outside, kb)
+        self.faq = self.listed
         """What is listed and, once the application has started, what was accepted of proposals."""
-        self.proposals = Proposals(proposals, lambda: self._listed, self.learn, model)
-        self.actions = Actions(read_actions(actions) if actions else {}, self.people.today)
+        self.proposals = Proposals(proposals, lambda: self.listed, self.learn, model)
+        self.actions = Actions(read_actions(actions) if actions else {}, lambda: self.people.today())
         self.messages = Messages(self.reply, self.people)
         self.channels = Channels(channels, self.messages, self.people)
         self.desk: Desk | None = None
@@ -140,8 +140,8 @@ class Support:
 
     async def start(self, state: State) -> None:
         """Embed the questions and answers through the served model; open the conversations."""
-        self.decoder = chat_model(state) if self.writes else ""
-        self._embed = keeping(RequestContext(state), self.name, self.model)
+        self.decoder = chat_model(state, self.writes) if self.writes else ""
+        self.embed = keeping(RequestContext(state), self.name, self.model)
         await self.proposals.start(state)
         await self.people.start(state)
         self.visitors.start(state)
@@ -149,10 +149,13 @@ class Support:
 
     async def learn(self, accepted: Sequence[Entry]) -> None:
         """Answer from now on from what is listed and what a person accepted; actions are found by their examples, too."""
-        faq = with_more(self._listed, accepted, PROPOSED)
-        known = with_more(faq, self.actions.entries())
-        self.desk = await open_desk(known, self._embed, wrong=self.wrong, knowledge=self.knowledge)
-        self.faq = faq
+        self.desk, self.faq = await self.opened(self, accepted)
+
+    async def opened(self, given: Support, accepted: Sequence[Entry]) -> tuple[Desk, Faq]:
+        """Return the desk of what another one was given, which need not have started, and of what a person accepted; and its questions."""
+        faq = with_more(given.listed, accepted, PROPOSED)
+        known = with_more(faq, given.actions.entries())
+        return await open_desk(known, self.embed, wrong=given.wrong, knowledge=given.knowledge), faq
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -68,9 +68,19 @@ class Visitors:
     def start(self, state: State) -> None:
         """Recognise visitors by their tokens, and let pages of the origins call, from now on."""
         self._state, self._secret = state, hmac.digest(read_secret(state.lake / "server"), b"noria widget", "sha256")
-        if self.origins:
-            state.gate.bearers.append(self.caller)
-            state.gate.pages.append((self.origins, PATHS))
+        state.gate.bearers.append(self.caller)
+        self._open()
+
+    def renew(self, given: Visitors) -> None:
+        """Take the origins and limits of another one, which has not started, from now on."""
+        assert self._state
+        self._state.gate.pages[:] = [one for one in self._state.gate.pages if one != (self.origins, PATHS)]
+        self.settings, self.origins = given.settings, given.origins
+        self._open()
+
+    def _open(self) -> None:
+        if self._state and self.origins:
+            self._state.gate.pages.append((self.origins, PATHS))
 
     def routes(self) -> Sequence[Route]:
         """Return GET /widget.js and POST /visitors, which need no key."""

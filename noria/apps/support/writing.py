@@ -36,14 +36,15 @@ _ORDERS = {
 }
 
 
-def chat_model(state: State) -> str:
-    """Return the name of the first served model that chats.
+def chat_model(state: State, name: str | bool = True) -> str:
+    """Return the name of the served model that chats: that of a name, or the first one.
 
     Raises:
         SettingError: there is none.
     """
-    name = state.model_for("chat")
-    if name is None:
+    chats = [one.name for one in state.models.values() if one.task == "chat"]
+    name = name if isinstance(name, str) else next(iter(chats), "")
+    if name not in chats:
         found = ", ".join(served.task for served in state.models.values())
         raise SettingError(message("apps.writer"), found=found, allowed=message("apps.writer_chat"))
     return name

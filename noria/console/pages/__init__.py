@@ -27,6 +27,7 @@ from . import (
     proposals,
     recommend,
     service,
+    settings,
     support,
     users,
 )
@@ -49,6 +50,7 @@ PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "events": ("/events", events.show),
     "audit": ("/audit", audit.show),
     "health": ("/health", health.show),
+    "settings": ("/settings", settings.show),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -74,24 +74,18 @@ def create_app(
         ResourceError: the lake cannot be written.
     """
     proxies = Proxies(settings.forwarded_allow_ips)
-    served = _served(settings, models)
+    served = served_models(settings, models)
     folder = settings.lake / "server"
     meter = Meter(Outbox(settings.lake, settings.name), read_secret(folder), mask=mask)
     state = State(settings, served, Keys(folder), meter, apps, guard)
-    judge = state.guard.settings.model
-    if judge is not None and (judge not in served or served[judge].task != "classify"):
-        raise SettingError(
-            message("server.guard_asks"),
-            found=judge,
-            allowed=[name for name, one in served.items() if one.task == "classify"],
-        )
+    check_guard(state.guard, served)
     cors = Cors(settings.cors, state.gate.pages)
     table = Table([*ROUTES, *routes_of(apps)])
     state.document = Document(table, settings)
     state.metrics.watch(Gauges(state))
     app = FastAPI(title="Noria", version=__version__, openapi_url=None, lifespan=_lifespan(state, log))
     app.openapi = lambda: state.document.made  # type: ignore[method-assign]
-    app.state.noria = state
+    app.state.noria, app.state.cors = state, cors
     app.add_middleware(Dispatcher, state=state, table=table, log=log, cors=cors, proxies=proxies)
     app.add_exception_handler(HTTPException, _no_page)
     return app
@@ -113,7 +107,28 @@ async def _no_page(request: Request, error: Exception) -> Response:
     return Response(answer.body(), error.status_code, headers | answer.headers(), "application/json")
 
 
-def _served(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str, Served]:
+def check_guard(guard: Guard, served: Mapping[str, Served]) -> None:
+    """Pass where the model that a guard asks is a served classifier, or it asks none.
+
+    Raises:
+        SettingError: it is not.
+    """
+    judge = guard.settings.model
+    if judge is not None and (judge not in served or served[judge].task != "classify"):
+        raise SettingError(
+            message("server.guard_asks"),
+            found=judge,
+            allowed=[name for name, one in served.items() if one.task == "classify"],
+        )
+
+
+def served_models(settings: ServerSettings, models: Sequence[str | Path]) -> dict[str, Served]:
+    """Return models as they are served, by name; none of them has started.
+
+    Raises:
+        FolderError: a folder is missing, damaged or no model.
+        SettingError: two models share a name, or there is no one model for the LoRAs.
+    """
     served: dict[str, Served] = {}
     adapters = {name: Path(path) for name, _, path in (one.partition("=") for one in settings.adapters)}
     for path in models:
@@ -147,10 +162,11 @@ def _writes(manifest: Manifest) -> bool:
 def _lifespan(state: State, log: Log) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        workers = [served.worker for served in state.models.values() if not served.adapter]
         tasks = [asyncio.create_task(_seal(state, log)), asyncio.create_task(_keep_use(state))]
         try:
-            await asyncio.gather(*(worker.start() for worker in workers))
+            await asyncio.gather(*(worker.start() for worker in state.workers))
+            if state.configuration:
+                await state.configuration.begin()
             for one in state.apps:
                 await one.start(state)
             state.started = True
@@ -172,7 +188,7 @@ def _lifespan(state: State, log: Log) -> Any:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.gather(*(worker.stop() for worker in workers))
+            await asyncio.gather(*(worker.stop() for worker in state.workers))
             await asyncio.to_thread(state.meter.outbox.close)
             with suppress(OSError, NoriaError):  # a full disk costs the day's count of tokens, and nothing else
                 state.rates.save()

@@ -70,8 +70,16 @@ class Cors:
     """
 
     def __init__(self, origins: Sequence[str], more: Sequence[tuple[frozenset[str], tuple[str, ...]]] = ()) -> None:
-        self.origins = frozenset(origin_of(origin).encode() for origin in origins)
+        self.allow(origins)
         self._more = more
+
+    def allow(self, origins: Sequence[str]) -> None:
+        """Let pages of these origins call all of the API, and of no others.
+
+        Raises:
+            SettingError: an origin is none, or stands for all sites; all is as before.
+        """
+        self.origins = frozenset(origin_of(origin).encode() for origin in origins)
 
     def _may(self, origin: bytes | None, path: str) -> bool:
         if origin in self.origins and path.startswith(_PATHS):

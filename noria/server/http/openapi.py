@@ -78,6 +78,10 @@ class Document:
     def __init__(self, routes: Iterable[Route], settings: ServerSettings) -> None:
         self._routes, self._settings = [route for route in routes if route.shown], settings
 
+    def bounded(self, settings: ServerSettings) -> Document:
+        """Return the document of the same routes with the bounds of other settings."""
+        return Document(self._routes, settings)
+
     @cached_property
     def made(self) -> dict[str, Any]:
         """Return the document; it is made when it is first asked for."""

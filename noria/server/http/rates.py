@@ -18,7 +18,7 @@ from typing import Any
 from noria.core.folder import write_json
 from noria.server.errors import ApiError
 
-from .keys import Caller
+from .keys import Caller, Limits
 
 _DAY = 86_400
 
@@ -63,6 +63,12 @@ class Rates:
         self._used: dict[str, Used] = {}
         self._days = _read(file)
         self._changed = False
+        self.policy = Limits()
+        """What a client's key may use that has no limits of its own."""
+
+    def limits(self, caller: Caller) -> Limits:
+        """Return what a caller may use."""
+        return caller.limits if caller.limits.any or caller.role == "admin" else self.policy
 
     def admit(self, caller: Caller) -> None:
         """Take one request from the key's minute.
@@ -70,7 +76,7 @@ class Rates:
         Raises:
             ApiError: a limit is used up (429, with the seconds to wait).
         """
-        limits = caller.limits
+        limits = self.limits(caller)
         if not limits.any:
             return
         used = self._of(caller)
@@ -91,17 +97,18 @@ class Rates:
 
     def spend(self, caller: Caller, tokens: int) -> None:
         """Take the tokens that a request used."""
-        if tokens and caller.limits.any:
+        limits = self.limits(caller)
+        if tokens and limits.any:
             used = self._of(caller)
-            if caller.limits.tokens_minute:
-                used.tokens.refill(caller.limits.tokens_minute, self._clock())
+            if limits.tokens_minute:
+                used.tokens.refill(limits.tokens_minute, self._clock())
                 used.tokens.level -= tokens
             used.day_tokens += tokens
             self._changed = True
 
     def headers(self, caller: Caller) -> list[tuple[bytes, bytes]]:
         """Return what is left, in the headers of OpenAI's API; none for a key without limits."""
-        limits = caller.limits
+        limits = self.limits(caller)
         if not limits.any:
             return []
         used, now, told = self._of(caller), self._clock(), []
@@ -138,7 +145,7 @@ class Rates:
         now, today = self._clock(), self._today()
         used = self._used.get(caller.tenant)
         if used is None:
-            full = caller.limits
+            full = self.limits(caller)
             used = Used(Bucket(full.requests_minute or 0, now), Bucket(full.tokens_minute or 0, now))
             used.day, used.day_tokens = self._days.get(caller.tenant, (today, 0))
             self._used[caller.tenant] = used

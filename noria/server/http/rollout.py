@@ -1,4 +1,4 @@
-"""Versions of the served models, for operators: what is live, what was live when, and how to change it."""
+"""What operators change while the server runs: versions of the served models, and what the file says that is served."""
 
 from __future__ import annotations
 
@@ -74,6 +74,42 @@ class VersionsTold(Reply):
     changes: list[Changed]
 
 
+class Reload(Body):
+    """POST /reload."""
+
+    check: bool = False
+    """Say what would change, and change nothing."""
+
+
+class Reloaded(Reply):
+    """What a reload changed, by keys such as `guard.words`."""
+
+    applied: list[str]
+    """Holds from now on."""
+    restart: list[str]
+    """Holds from the next start on."""
+
+
+async def reload(context: RequestContext, body: Reload) -> dict[str, Any]:
+    """Read the file of what is served again, check it whole, and let hold what can change while the server runs; a bad one changes nothing."""
+    configuration = context.state.configuration
+    if configuration is None:
+        raise ApiError(
+            400,
+            "the server was started without a file",
+            code="cannot_be_used",
+            hint="noria ship serve --config noria.toml",
+        )
+    try:
+        if body.check:
+            changes = await configuration.check(configuration.text())
+        else:
+            changes = await configuration.reload(context.actor)
+    except NoriaError as error:
+        raise _refused(error) from error
+    return {"applied": list(changes.applied), "restart": list(changes.restart)}
+
+
 async def versions(context: RequestContext, model: str) -> dict[str, Any]:
     """Say which version of a model is live, which is on trial, and what was live when."""
     return _describe(context, model)
@@ -101,8 +137,7 @@ async def change(context: RequestContext, body: Rollout, model: str) -> dict[str
         else:
             await held.roll_back(why=body.why)
     except NoriaError as error:
-        told = api_error(error)
-        raise told if told.status < 500 else ApiError(400, str(error), code="cannot_be_used") from error
+        raise _refused(error) from error
     context.state.audit.add(
         context.actor, f"model.{body.action}", model, folder=body.folder, share=body.share, version=held.version
     )
@@ -111,6 +146,12 @@ async def change(context: RequestContext, body: Rollout, model: str) -> dict[str
         if one.worker is held:  # the model and the LoRAs on it
             context.state.models[name] = replace(one, folder=held.folder, manifest=manifest)
     return _describe(context, model)
+
+
+def _refused(error: NoriaError) -> ApiError:
+    """Return what an operator is answered whose wish cannot be fulfilled: it is no fault of the server."""
+    found = api_error(error)
+    return found if found.status < 500 else ApiError(400, str(error), code="cannot_be_used")
 
 
 def _describe(context: RequestContext, model: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from .keys import Role
 from .lookup import ROUTES as LOOKUP
 from .managing import ROUTES as MANAGING
 from .moderation import moderate
-from .rollout import Rollout, VersionsTold, change, versions
+from .rollout import Reload, Reloaded, Rollout, VersionsTold, change, reload, versions
 from .routing import Route
 from .state import App
 
@@ -39,6 +39,7 @@ ROUTES = (
     *DATA,
     *MANAGING,
     *LOOKUP,
+    Route("POST", "/reload", reload, body=Reload, reply=Reloaded, role="admin", tag="server"),
     Route("GET", "/v1/models", models, reply=replies.Models, role="client", tag="models"),
     Route("GET", "/v1/models/{model}", model, reply=replies.Model, role="client", tag="models"),
     Route("GET", "/v1/apps", applications, reply=replies.Applications, role="client", tag="models"),

@@ -23,7 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
 
-from noria.core.errors import InternalError, ResourceError, from_system
+from noria.core.errors import InternalError, NoriaError, ResourceError, from_system
 from noria.core.messages import message
 from noria.lake.transcript import Mask
 from noria.server.guard.guard import Guard
@@ -76,7 +76,7 @@ def serve(
 ) -> signal.Signals:
     """Serve until SIGTERM or Ctrl-C; return which of them it was.
 
-    On either, /ready turns 503 and new work is refused, what is in flight gets `settings.grace` seconds to finish, events
+    SIGHUP reads the file of what is served again, where there is one. On either of the first two, /ready turns 503 and new work is refused, what is in flight gets `settings.grace` seconds to finish, events
     are flushed. A second signal ends it at once. Call it from the main thread.
 
     Args:
@@ -187,10 +187,10 @@ class _Server(uvicorn.Server):
             )
         )
         self._noria: State = app.state.noria
-        self._grace = settings.grace
         self._up = up
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Task[None] | None = None
         self.received_signal: signal.Signals | None = None
         self.fault: BaseException | None = None
 
@@ -207,6 +207,8 @@ class _Server(uvicorn.Server):
             yield
             return
         before = {number: signal.signal(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT)}
+        if self._noria.configuration and self._noria.configuration.file and hasattr(signal, "SIGHUP"):
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hung_up)
         try:
             yield
         finally:
@@ -228,18 +230,30 @@ class _Server(uvicorn.Server):
             raise KeyboardInterrupt
         self.stop()
 
+    def _hung_up(self, number: int, frame: object) -> None:
+        if self._loop and self._noria.started and not self._noria.draining:
+            self._loop.call_soon_threadsafe(self._reload)
+
+    def _reload(self) -> None:
+        self._reloading = asyncio.create_task(self._reloaded())
+
+    async def _reloaded(self) -> None:
+        assert self._noria.configuration
+        with contextlib.suppress(NoriaError):  # the log says it, and all goes on as before
+            await self._noria.configuration.reload("SIGHUP")
+
     def _drain(self) -> None:
         self._noria.draining = True
         self._draining = self._draining or asyncio.create_task(self._drained())
 
     async def _drained(self) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._grace
+        end = loop.time() + self._noria.settings.grace
         while self._noria.in_flight and loop.time() < end and not self.force_exit:
             await asyncio.sleep(0.02)
         if self._noria.in_flight:
             # Their time is over: a model that stops tells every request it held, and streams say so to their clients.
-            await asyncio.gather(*(one.worker.stop() for one in self._noria.models.values() if not one.adapter))
+            await asyncio.gather(*(worker.stop() for worker in self._noria.workers))
             end = loop.time() + _LAST_WORDS
             while self._noria.in_flight and loop.time() < end and not self.force_exit:
                 await asyncio.sleep(0.02)

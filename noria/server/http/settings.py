@@ -1,4 +1,4 @@
-"""The settings of `noria ship serve`."""
+"""The settings of a server: where it listens, its bounds, the calendar of its console, and what keys may use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,19 @@ from pydantic import Field, field_validator
 from noria.core.settings import Settings, time_zone
 
 
-class ServerSettings(Settings):
-    """Where the server listens, where it keeps events, and its bounds."""
+class KeySettings(Settings):
+    """What a client's key may use that has no limits of its own."""
+
+    requests_minute: Annotated[int, Field(ge=1, le=10**12)] | None = None
+    """Most requests a minute."""
+    tokens_minute: Annotated[int, Field(ge=1, le=10**12)] | None = None
+    """Most tokens a minute, read and written."""
+    tokens_day: Annotated[int, Field(ge=1, le=10**12)] | None = None
+    """Most tokens a day, UTC."""
+
+
+class PlaceSettings(Settings):
+    """Where a server listens, where it keeps events, and what computes its models."""
 
     host: str = "127.0.0.1"
     """Address to listen on; only this machine unless told otherwise."""
@@ -20,12 +31,17 @@ class ServerSettings(Settings):
     """Port to listen on; 0 takes a free one."""
     lake: Path = Path("runs/lake")
     """Where events are kept; the server's own state (keys, secret) lies in `server/` below it."""
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")] = "main"
-    """Name of this server among those that share a lake: each has its own outbox."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads of every model's process; 0 takes as many as there are cores."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:[0-9]+)?)$")] = "auto"
     """Where models are computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one."""
+
+
+class ServerSettings(PlaceSettings):
+    """Where the server listens, where it keeps events, and its bounds."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")] = "main"
+    """Name of this server among those that share a lake: each has its own outbox."""
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Requests that may wait for one model; more are told to come back (429)."""
     batch_tokens: Annotated[int, Field(ge=16, le=1_000_000)] = 4_096

@@ -85,6 +85,49 @@ Methods = Collection[str]
 _READ: Methods = frozenset({"GET", "HEAD"})
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What became of settings that were read again."""
+
+    applied: tuple[str, ...] = ()
+    """Keys that hold from now on, such as `guard.words`."""
+    restart: tuple[str, ...] = ()
+    """Keys that hold from the next start on."""
+
+
+class Configuration(Protocol):
+    """What a server was given to serve, and how that changes while it runs."""
+
+    @property
+    def file(self) -> Path | None:
+        """Return the file that says it; None where flags alone do."""
+
+    def text(self) -> str:
+        """Return what stands in the file."""
+
+    async def begin(self) -> None:
+        """Do what waits for the models: put versions on trial."""
+
+    async def check(self, text: str) -> Changes:
+        """Return what a new text of the file would change; raises as `reload`."""
+
+    async def write(self, text: str, actor: str, basis: str) -> Changes:
+        """Check a new text of the file, write it, keep what stood there, and let it hold; raises as `reload`.
+
+        Args:
+            text: the whole file.
+            actor: who wants it.
+            basis: what stood in the file when they began: where it holds something else now, nothing is written.
+        """
+
+    async def reload(self, actor: str) -> Changes:
+        """Read the file again, check it whole, and let hold what can change while the server runs.
+
+        Raises:
+            NoriaError: it cannot be used, or there is no file; all is as before.
+        """
+
+
 class Gate:
     """Who may pass to pages that are no routes of the table: all are shut unless opened here or a session is recognised.
 
@@ -135,15 +178,11 @@ class State:
     ) -> None:
         self.settings = settings
         self.lake = settings.lake
-        self.days: dict[str, Any] = {
-            "zone": settings.day_zone,
-            "week_starts": settings.week_starts,
-            "fiscal": settings.fiscal,
-            "year_starts": settings.year_starts,
-            "year_week": settings.year_week,
-        }
-        """What the console's days, weeks, months and years are, as the analytics' calendar takes it."""
+        self.configuration: Configuration | None = None
+        """Where what is served came from; None where nobody can change it while the server runs."""
         self.models = dict(models)
+        self.leaving: dict[str, Served] = {}
+        """Models that are served no longer, while they finish what they have."""
         self.keys = keys
         self.audit = keys.audit
         """Where every change is written down, with who made it."""
@@ -166,6 +205,23 @@ class State:
         """Why the server could not start."""
 
     @property
+    def days(self) -> dict[str, Any]:
+        """Return what the console's days, weeks, months and years are, as the analytics' calendar takes it."""
+        settings = self.settings
+        return {
+            "zone": settings.day_zone,
+            "week_starts": settings.week_starts,
+            "fiscal": settings.fiscal,
+            "year_starts": settings.year_starts,
+            "year_week": settings.year_week,
+        }
+
+    @property
+    def workers(self) -> list[Versions]:
+        """Return what computes the models, those that leave too; a LoRA's is its base's."""
+        return [one.worker for one in (*self.models.values(), *self.leaving.values()) if not one.adapter]
+
+    @property
     def ready(self) -> bool:
         """Return whether requests are welcome: started, not stopping, every model answers."""
         alive = all(served.worker.status == "ready" for served in self.models.values())
@@ -177,6 +233,8 @@ class State:
         Raises:
             ApiError: no such model (404).
         """
+        if model in self.leaving:
+            return self.leaving[model]
         if model not in self.models:
             raise ApiError(
                 404, "unknown model", param="model", code="model_not_found", found=model, allowed=self.models

@@ -13,6 +13,7 @@ import hmac
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import parse_qs
@@ -23,6 +24,7 @@ from starlette.responses import HTMLResponse, Response
 
 from noria.apps.monitor.stream import EARLIEST, LATEST
 from noria.apps.monitor.surge import Alert, alert_dict
+from noria.apps.monitor.topics import Topics
 from noria.core.errors import PackageError, SettingError
 from noria.core.messages import Language, Message, message
 from noria.core.settings import time_zone
@@ -143,6 +145,13 @@ class Notifier:
             self._outbox, material, self.subscriptions, senders, self.link, state.meter.now, self.settings.address
         )
         state.tasks.append(asyncio.create_task(self._run(self._sending, self._outbox)))
+
+    def renew(self, given: Notifier, topics: Topics, aspects: Mapping[str, Mapping[str, str]]) -> None:
+        """Take the subscriptions and settings of another one, which has not started, and the titles of topics and aspects, from now on."""
+        self.settings, self._file = given.settings, given._file
+        if self._sending and self._material:
+            self._material = replace(self._material, topics=topics, aspects=aspects)
+            self._sending.use(self._material, Senders(self.settings, self._environ), self.settings.address)
 
     async def _run(self, sending: Sending, outbox: Outbox) -> None:
         try:

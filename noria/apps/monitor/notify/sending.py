@@ -73,6 +73,10 @@ class Sending:
         self._changed = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
 
+    def use(self, material: Material, senders: Senders, address: str) -> None:
+        """Make messages of other material, send by other senders and with links to another address, from now on."""
+        self._material, self._senders, self._address = material, senders, address
+
     async def run(self) -> None:
         """Send what is due, until this is cancelled."""
         try:

@@ -18,9 +18,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from noria.apps.monitor.notify.settings import SECTIONS
+from noria.apps.settings import rebased
 from noria.core.errors import SettingError, unknown
 from noria.core.messages import message
 from noria.core.settings import Settings, read_toml, time_zone
+from noria.server.http.settings import ServerSettings
 
 
 class SourceSettings(Settings):
@@ -118,6 +120,8 @@ class Listing(Settings):
     """A whole sources.toml."""
 
     monitor: MonitorSettings = MonitorSettings()
+    server: ServerSettings = ServerSettings()
+    """Where the monitor is served that `noria ship watch` starts."""
     source: tuple[Source, ...]
 
 
@@ -145,7 +149,8 @@ def read_listing(path: str | Path) -> Listing:
     whole = monitor.replace(
         models=tuple(folder / one for one in monitor.models), topics=monitor.topics and folder / monitor.topics
     )
-    return Listing(monitor=whole, source=sources)
+    server = ServerSettings.make(**rebased(ServerSettings, document.get("server", {}), folder))
+    return Listing(monitor=whole, server=server, source=sources)
 
 
 def _source(values: Any, place: int, folder: Path) -> Source:

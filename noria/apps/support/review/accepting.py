@@ -129,7 +129,15 @@ class Proposals:
             InputError: the table cannot be read.
         """
         self._state = state
-        await self._learn(await asyncio.to_thread(accepted, self.file))
+        await self._learn(await self.accepted())
+
+    async def accepted(self) -> Sequence[Entry]:
+        """Return what was accepted so far.
+
+        Raises:
+            InputError: the table cannot be read.
+        """
+        return await asyncio.to_thread(accepted, self.file)
 
     @property
     def file(self) -> Path:
