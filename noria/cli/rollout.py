@@ -58,7 +58,7 @@ def versions(
     server
         Address of the server.
     key
-        A key of the server, an admin's.
+        A key of the server: a viewer's to look, an editor's to change.
     lake
         Read the history that a server keeps in its lake instead of asking it.
     """
