@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from nicegui import events, ui
 
 from noria.console.data_files import FILE_HEADER, FILES
-from noria.console.shell import View, block, card, foreign, link, paragraph, problem
+from noria.console.shell import View, block, foreign, link, paragraph, problem
 from noria.core.errors import NoriaError
 from noria.core.figure import number
 from noria.server.data.kept import DataSet
@@ -55,7 +55,9 @@ class DataPage:
     def bring(self, here: DataSet | None) -> None:
         """Draw the place where files are dropped."""
         words = self.words
-        with card(words("data.bring"), classes="data-bring"):
+        with ui.element("details").classes("card data-bring") as place:
+            place.props(add="open" if here is None else "")
+            ui.html(f"<h2>{escape(words('data.bring'))}</h2>", sanitize=False, tag="summary")
             block(f"<p>{escape(words('data.bring_lead', gib=MOST_BYTES >> 30))} {foreign(ENDINGS)}</p>", "small soft")
             with ui.element("div").classes("data-form"):
                 options = {"": words("data.new_set")}
@@ -65,7 +67,7 @@ class DataPage:
                     "outlined dense options-dense"
                 )
                 self.chosen = ui.input(words("data.name"), placeholder=words("data.name_of_file"))
-                self.chosen.props("outlined dense maxlength=64")
+                self.chosen.props("outlined dense stack-label maxlength=64")
                 tasks = {task: words(f"data.task_{task}") for task in TASKS}
                 self.task = ui.select(tasks, value=here.task if here else "classify", label=words("data.task"))
                 self.task.props("outlined dense options-dense")
@@ -78,7 +80,7 @@ class DataPage:
             self.uploader.on("failed", self.failed, js_handler="info => emit(info.xhr.responseText)")
             self.uploader.on("rejected", self.rejected, js_handler="() => emit()")
             self.uploader.on("uploading", self.uploading, js_handler="() => emit()")
-            self.notice = ui.element("div").props("aria-live=polite data-told")
+        self.notice = ui.element("div").props("aria-live=polite data-told")
         self.readdress(here)
 
     def readdress(self, here: DataSet | None) -> None:

@@ -89,8 +89,9 @@ class _Notes(Report):
         self.kept: list[str] = []
 
     def note(self, line: str, **facts: object) -> None:
-        """Keep a note."""
-        self.kept.append(line)
+        """Keep a note; which columns were taken for which fields stands among the facts."""
+        if "columns" not in facts:
+            self.kept.append(line)
 
 
 def read_upload(file: Path, task: str, *, guess: bool = True) -> Upload:

@@ -25,6 +25,7 @@ from noria.core.errors import InputError
 from noria.core.folder import sync, write_json
 from noria.core.messages import message
 from noria.server.errors import ApiError
+from noria.text.columns import no_such_column
 
 from .child import REPORT, ROWS, in_child
 from .kept import Change, DataSet
@@ -152,19 +153,19 @@ class DataSets(Versions):
             ApiError: no such set, or somebody changed it since `version` (404, 409).
         """
         known = self._expected(name, version)
-        if task and task not in TASKS:
-            raise InputError(message("data.task"), found=task, allowed=TASKS)
+        kind = task or known.task
+        if kind not in TASKS:
+            raise InputError(message("data.task"), found=kind, allowed=TASKS)
         self.keep(name, by)
         base = self.get(name).current
         for old, new in columns.items():
             if old not in base.columns or old == "id":
-                raise InputError(message("tasks.such_column"), found=old, allowed=base.columns)
+                raise no_such_column(old, base.columns)
             if new is not None and (not _COLUMN.fullmatch(new) or not new.isprintable() or new == "id"):
                 raise InputError(message("data.column_name"), found=new, allowed=message("data.column_allowed"))
         names = Counter(columns.get(one, one) for one in base.columns)
         if twice := [one for one, count in names.items() if one is not None and count > 1]:
             raise InputError(message("text.two_columns", source=name), found=", ".join(str(one) for one in twice))
-        kind = task or known.task
         with self.part() as part:
             source = str(self._file(name, base.version).resolve())
             told = in_child("edit", part, base=source, columns=dict(columns), task=kind, out=ROWS)
@@ -358,9 +359,8 @@ class DataSets(Versions):
         return one
 
     def _change(self, written: Written, by: str, action: str, *, file: str = "", count: int = 0) -> Change:
-        made = self._now().isoformat(timespec="seconds")
-        told = (written.rows, written.labelled, written.labels, written.columns)
-        return Change(written.version, made, by, action, *told, file=file, count=count)
+        facts = {**vars(written), "made": self._now().isoformat(timespec="seconds"), "by": by, "action": action}
+        return Change(**facts, file=file, count=count)
 
     def _installed(self, one: DataSet, rows: Path, change: Change, task: str = "") -> DataSet:
         """Put the file of a version into its place and return the set with the change; nobody else changes it meanwhile."""
