@@ -124,11 +124,23 @@ def test_what_is_wrong_is_told_in_one_line(web: httpx.Client, running: Running) 
 
 
 def test_who_may(web: httpx.Client, running: Running) -> None:
-    key = running.state.keys.make("a client", "client")
-    with httpx.Client(base_url=running.url, headers={"authorization": f"Bearer {key}"}) as client:
-        assert client.get("/data").status_code == 403
-        assert client.post("/data/x", params={"file": "x.csv"}, content=CSV).status_code == 403
+    web.post("/data/shared", params={"file": "x.csv"}, content=CSV).raise_for_status()
+    page = web.get("/data/shared/rows", params={"show": "unlabelled"}).json()
+    given = {"labels": [{"id": page["rows"][0]["row"]["id"], "label": "换货"}]}
+    for role, looks, changes in (("client", 403, 403), ("viewer", 200, 403), ("agent", 200, 403), ("editor", 200, 200)):
+        key = running.state.keys.make(role, role)
+        with httpx.Client(base_url=running.url, headers={"authorization": f"Bearer {key}"}, timeout=60) as one:
+            assert one.get("/data/shared/rows").status_code == looks, role
+            assert one.post("/data/shared/labels", json=given).status_code == changes, role
+            assert one.get("/data/shared/file").status_code == changes, role  # labels become a version first
+            added = one.post("/data/shared", params={"file": "x.csv", "add": "true"}, content=CSV)
+            assert added.status_code == changes, role
     assert httpx.get(f"{running.url}/data").status_code == 401
+    web.delete("/data/shared").raise_for_status()
+    editor = next(key.id for key in running.state.keys.list() if key.name == "editor")
+    entries = [one for one in running.state.audit.entries() if one.subject == "shared"]
+    assert [one.action for one in entries] == ["data.upload", "data.label", "data.add", "data.delete"]
+    assert [one.actor == editor for one in entries] == [False, True, True, False]
 
 
 def test_the_document_says_that_a_file_is_sent_and_given(web: httpx.Client) -> None:
