@@ -11,6 +11,7 @@ import itertools
 import struct
 import tempfile
 from collections.abc import Collection, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,8 @@ class GenAiScheduler:
         text = self._texts.pop(key, None)
         if text:
             text.handle.cancel()
+            if not self._texts:
+                self._let_go()
 
     def step(self) -> list[Step]:
         """Return the next token of every completion whose prompt is read."""
@@ -195,6 +198,12 @@ class GenAiScheduler:
         for key, text in list(self._texts.items()):
             found += self._drawn(key, text)
         return found
+
+    def _let_go(self) -> None:
+        """Have the library free what texts held that were ended early: it does in its next step, and there may be none."""
+        with suppress(Exception), signal_stack_kept():  # where it failed the text was told so
+            while self._pipeline.has_non_finished_requests():
+                self._pipeline.step()
 
     def close(self) -> None:
         """End all of them, and let go of the library's pipeline."""

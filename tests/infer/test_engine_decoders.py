@@ -233,8 +233,8 @@ def test_a_signal_while_it_reads_is_heard(engine: Any):
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        for place in range(30):
-            sent = threading.Timer(0.002 + place * 0.0005, os.kill, (os.getpid(), signal.SIGTERM))
+        for place in range(12):
+            sent = threading.Timer(0.002 + place * 0.001, os.kill, (os.getpid(), signal.SIGTERM))
             with pytest.raises(KeyboardInterrupt):  # noqa: PT012
                 sent.start()
                 while True:
@@ -252,6 +252,13 @@ def test_a_process_runs_one_model_of_llama_cpp(engine: Any, folder: Path, kind: 
             open_engine(folder, threads=1)
     engine.close()
     open_engine(folder, threads=1).close()
+
+
+def test_a_text_that_ended_early_leaves_nothing_behind(folder: Path, kind: Kind, capfd: pytest.CaptureFixture[str]):
+    made = open_engine(folder, threads=1)
+    assert list(made.generate([1, 5, 6, 9], Sampling(max_tokens=20), stop=range(1_000))) == []
+    made.close()
+    assert "leaked" not in "".join(capfd.readouterr())  # a library complains on the terminal
 
 
 def test_a_process_that_closed_an_engine_still_hears_signals(folder: Path, kind: Kind):
