@@ -74,6 +74,8 @@ def kind_of(hint: Any) -> str:
         return " or ".join(sorted(kind_of(one) for one in typing.get_args(hint) if one is not type(None)))
     if typing.get_origin(hint) is typing.Literal:
         return "str"
+    if typing.get_origin(hint) is tuple:  # several of a kind
+        return kind_of(typing.get_args(hint)[0])
     return {"float": "number", "int": "number"}.get(getattr(hint, "__name__", ""), str(getattr(hint, "__name__", hint)))
 
 
