@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _PLACES = {
+    "advise": "finetuning",
     "align": "finetuning",
     "answers": "answers",
     "base": "make",

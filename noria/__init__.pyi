@@ -32,6 +32,7 @@ from noria.core.progress import Report
 from noria.grow.promote.settings import PlanBasis
 from noria.grow.settings import AheadSettings
 from noria.make.models.adapt_settings import AdapterSettings
+from noria.make.training.advice import Advice
 from noria.make.training.align.settings import AlignRates
 from noria.make.training.settings import (
     BodySettings,
@@ -46,6 +47,40 @@ from noria.server.http.settings import KeySettings
 
 __version__: str
 
+def advise(
+    task: str,
+    *,
+    train: str | Path,
+    base: str | Path | None = None,
+    valid: str | Path | None = None,
+    many: bool = False,
+    options: Mapping[str, Any] | None = None,
+    columns: dict[str, str] = ...,
+    skip_bad_rows: bool = False,
+    valid_share: float = 0.1,
+    replay: str | Path | None = None,
+    replay_share: float = 0.3,
+    minutes: float = 5.0,
+    steps: int | None = None,
+    seed: int = 0,
+    max_length: int | None = None,
+    tokens_per_batch: int = 2048,
+    accumulate: int = 1,
+    learning_rate: float | None = None,
+    rates: FinetuneRates | Mapping[str, Any] = ...,
+    recipe: Literal["auto", "full", "head", "top", "lora"] = "auto",
+    regular: RegularSettings | Mapping[str, Any] = ...,
+    body: BodySettings | Mapping[str, Any] = ...,
+    adapter: AdapterSettings | Mapping[str, Any] = ...,
+    companion: bool = True,
+    evaluations: int = 3,
+    number_type: Literal["auto", "bf16", "fp32"] = "auto",
+    device: str = "auto",
+    trackers: Sequence[Literal["tensorboard", "wandb", "mlflow"]] = (),
+    parallel: ParallelSettings | Mapping[str, Any] = ...,
+    settings: Given = None,
+    progress: bool | Report = True,
+) -> Advice: ...
 def align(
     base: str | Path,
     *,
@@ -181,6 +216,7 @@ def evaluate(
     *,
     train: str | Path | None = None,
     out: str | Path | None = None,
+    beside: str | Path | None = None,
     device: str = "auto",
     columns: dict[str, str] = ...,
     skip_bad_rows: bool = False,
@@ -641,6 +677,7 @@ def verify(
 ) -> Verification: ...
 
 __all__ = [
+    "advise",
     "align",
     "answers",
     "base",

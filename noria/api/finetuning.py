@@ -1,4 +1,4 @@
-"""From labelled rows or behaviour to a model, and to settings that suit them: finetune, recommender, align, crossvalidate, search."""
+"""From labelled rows or behaviour to a model, and to settings that suit them: advise, finetune, recommender, align, crossvalidate, search."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from noria.core.folder import read_manifest
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.make.recommend.settings import RecommendTraining
+from noria.make.training.advice import Advice
 from noria.make.training.align.settings import AlignSettings
 from noria.make.training.settings import CrossSettings, FinetuneSettings, ReadSettings, RowSettings, SearchSettings
 
@@ -67,6 +68,37 @@ def finetune(
     run(_task(task, base, options, many), base, train, valid, out, training, report, test_file=test, reading=reading)
     report_written(out, report)
     return model_of(out)
+
+
+@from_settings("finetune", "text_column", "label_column", "try", "test")
+def advise(
+    task: str,
+    *,
+    train: Path,
+    base: Path | None = None,
+    valid: Path | None = None,
+    many: bool = False,
+    options: Mapping[str, Any] | None = None,
+    reading: RowSettings,
+    training: FinetuneSettings,
+    progress: Progress = True,
+) -> Advice:
+    """Return what a fine-tuning would take here, in minutes and memory, and the score that it has to beat; nothing is trained or written.
+
+        noria.advise("classify", base="base", train="客服.csv", minutes=5).memory_bytes
+
+    Args:
+        task, train, base, valid, many, options: as of `finetune`.
+        progress: lines of the advice; False is silent.
+
+    Raises:
+        RowError, InputError, FolderError, SettingError: as of `finetune`.
+    """
+    from noria.make.training.finetune.advise import advise as run
+
+    report = report_of(progress)
+    base = _base(base, report)
+    return run(_task(task, base, options, many), base, train, training, report, valid_file=valid, reading=reading)
 
 
 @from_settings("recommend")

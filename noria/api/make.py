@@ -181,6 +181,7 @@ def evaluate(
     *,
     train: Path | None = None,
     out: Path | None = None,
+    beside: Path | None = None,
     device: str = "auto",
     reading: ReadSettings,
     progress: Progress = True,
@@ -194,6 +195,7 @@ def evaluate(
         rows: held-out rows.
         train: rows from which the baseline learns; without them there is none beside the figures.
         out: a folder to write the figures to as well.
+        beside: another model for the same task, judged on the same rows; the last figure is their difference, pair by pair.
         device: where it is computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one.
         progress: lines of plan and figures; False is silent.
 
@@ -207,6 +209,7 @@ def evaluate(
 
     report = report_of(progress)
     model = model_folder(model, weights=True, note=report.note)
+    other = None if beside is None else model_folder(beside, weights=True, note=report.note)
     figures = judge(
         model,
         rows,
@@ -215,9 +218,10 @@ def evaluate(
         columns=reading.columns,
         skip_bad=reading.skip_bad_rows,
         device=device,
+        beside=other,
     )
     for figure in figures:
-        report.closing(figure.text(), **figure.as_dict())
+        report.closing(figure.text(), **figure.as_record())
     if out is not None:
         sources = [source_of(model), Source(rows.name, sha256_file(rows))]
         with new_folder(out, kind="evaluation", sources=sources) as folder:

@@ -13,6 +13,7 @@ from noria.make.corpus.settings import CleanSettings
 from noria.make.training.settings import PretrainSettings, ReadSettings
 
 from . import dry, tune
+from .advise import advise
 from .files import SettingsFile, settings_given, with_columns
 from .manners import Commands, DryRun, report
 
@@ -169,7 +170,7 @@ def base(
 
 
 app.command(tune.app)
-for command in (tune.align, tune.crossvalidate, tune.search):
+for command in (advise, tune.align, tune.crossvalidate, tune.search):
     app.command(command)
 
 
@@ -180,6 +181,7 @@ def evaluate(
     *,
     train: Path | None = None,
     out: Path | None = None,
+    beside: Path | None = None,
     device: str = "auto",
     text_column: str | None = None,
     label_column: str | None = None,
@@ -194,6 +196,7 @@ def evaluate(
         noria build evaluate runs/demo/sentiment runs/demo/corpus/reviews/test.jsonl
         noria build evaluate sentiment test.csv --train train.csv --out judged
         noria build evaluate intents 工单.csv --text-column 工单描述
+        noria build evaluate intents-new test.csv --beside intents
 
     Parameters
     ----------
@@ -205,6 +208,8 @@ def evaluate(
         Rows from which the baseline learns.
     out
         A folder to write the figures to as well.
+    beside
+        Another model for the same task, judged on the same rows, text by text.
     device
         Where it is computed: cpu, cuda, cuda:N, xpu or mps; auto takes an accelerator where torch finds one.
     text_column
@@ -213,7 +218,9 @@ def evaluate(
         Column that holds the label; the same as --columns.label.
     """
     reading = with_columns(reading, text_column, label_column)
-    return noria.evaluate(model, rows, train=train, out=out, device=device, settings=reading, progress=report())
+    return noria.evaluate(
+        model, rows, train=train, out=out, beside=beside, device=device, settings=reading, progress=report()
+    )
 
 
 @app.command

@@ -1,4 +1,4 @@
-"""`noria build finetune`, `align`, `crossvalidate` and `search`: from rows to a model, and to settings that suit them."""
+"""`noria build finetune`, `advise`, `align`, `crossvalidate` and `search`: from rows to a model, and to settings that suit them."""
 
 from __future__ import annotations
 

@@ -50,6 +50,7 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
     from .sealed import Sealed, number_scripts
     from .shell import Console
 
+    state.root = Path(root)
     console = Console(state, Path(root), Sessions())
     app.state.console = console
     app.include_router(files_router())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 MENU: dict[str, tuple[tuple[str, str], ...]] = {
     # wing -> its pages: (key of the title, path)
     "": (("overview", "/"),),
-    "build": (("data", "/data"), ("models", "/models"), ("playground", "/playground")),
+    "build": (("data", "/data"), ("train", "/train"), ("models", "/models"), ("playground", "/playground")),
     "ship": (
         ("support", "/support"),
         ("inbox", "/inbox"),
@@ -54,6 +54,7 @@ COLOURS = {"": "#15343c", "build": "#b4692b", "ship": "#12748c", "grow": "#4f8a3
 ICONS = {
     "overview": "M12 3v18M3 12h18M5.6 5.6l12.8 12.8M18.4 5.6 5.6 18.4",
     "data": "M4 6c0-4 16-4 16 0v12c0 4-16 4-16 0zM4 6c0 4 16 4 16 0M4 12c0 4 16 4 16 0",
+    "train": "M4 18l5-6 4 3 7-9M15 6h5v5",
     "models": "M4 7l8-4 8 4-8 4zM4 12l8 4 8-4M4 17l8 4 8-4",
     "playground": "M4 6h16M4 12h10M4 18h7M17 15l4 3-4 3z",
     "support": "M4 5h16v11H10l-5 4v-4H4z",
@@ -201,6 +202,19 @@ def facts(pairs: list[tuple[str, str]]) -> None:
     """Show names and values; values are HTML."""
     body = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in pairs)
     ui.html(body, sanitize=False, tag="dl").classes("facts")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> None:
+    """Show a table; heads and cells are HTML, those in the columns of `numbers` stand right."""
+
+    def cell(tag: str, place: int, html: str) -> str:
+        return f'<{tag} class="number">{html}</{tag}>' if place in numbers else f"<{tag}>{html}</{tag}>"
+
+    head = "".join(cell("th", place, html) for place, html in enumerate(heads))
+    body = "".join(
+        "<tr>" + "".join(cell("td", place, html) for place, html in enumerate(row)) + "</tr>" for row in rows
+    )
+    block(f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', "scroll-x")
 
 
 def foreign(text: object) -> str:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
-from .messages import for_terminal
+from .messages import Message, for_terminal
 
 Mode = Literal["people", "programs", "quiet", "silent"]
 T = TypeVar("T")
@@ -171,7 +171,9 @@ class Report:
 
     def _emit_line(self, event: str, line: str, facts: dict[str, object]) -> None:
         if self.mode == "programs":
-            self._emit({"event": event, "line": line, **facts})
+            # A program that shows it to people can do so in their language.
+            told = {"message": line.as_dict()} if isinstance(line, Message) else {}
+            self._emit({"event": event, "line": line, **told, **facts})
             return
         if self.mode == "silent":
             return
@@ -185,10 +187,13 @@ class Report:
 
 
 class MetricsLog:
-    """One JSON object a line, appended and flushed: the record of a run that any program can follow."""
+    """One JSON object a line, appended and flushed: the record of a run that any program can follow.
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    With `durable` a record is on the disk when `write` returns.
+    """
+
+    def __init__(self, path: str | Path, *, durable: bool = False) -> None:
+        self.path, self._durable = Path(path), durable
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._whole = False  # whether the file is known to end with a line's end
 
@@ -201,6 +206,9 @@ class MetricsLog:
                 stream.seek(-1, os.SEEK_END)
                 line = line if stream.read(1) == b"\n" else b"\n" + line
             stream.write(line)
+            if self._durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         self._whole = True
 
     def read(self) -> list[dict[str, Any]]:

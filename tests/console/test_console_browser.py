@@ -36,6 +36,7 @@ FLAGS = [
 PAGES = (
     "overview",
     "data",
+    "train",
     "models",
     "playground",
     "support",
@@ -59,6 +60,7 @@ SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 SHOWN = {
     "overview": ["0.893", "n = 1,746", "0.858", "1,930"],
     "data": [".parquet"],
+    "train": ["intents-1"],
     "models": ["0.893", "multilingual-e5-small", "26,500,000", "MIT", "abababababab"],
     "playground": ["sentiment-int8"],
     "support": ["Noria"],
@@ -119,6 +121,7 @@ def site(
         asked = {"text": "我要转人工", "conversation": "visitor"}
         httpx.post(f"{running.url}/v1/apps/support/messages", json=asked, headers=running.headers).raise_for_status()
         make_found(monitor)
+        running.state.jobs.add(["completion", "bash"], "intents-1", "somebody", facts={"kind": "finetune"})
         yield running
 
 

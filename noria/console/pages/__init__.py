@@ -29,12 +29,14 @@ from . import (
     service,
     settings,
     support,
+    train,
     users,
 )
 
 PAGES: dict[str, tuple[str, Callable[[View], Awaitable[None] | None]]] = {
     "overview": ("/", overview.show),
     "data": ("/data", data.show),
+    "train": ("/train", train.show),
     "models": ("/models", models.show),
     "playground": ("/playground", playground.show),
     "support": ("/support", support.show),

@@ -16,13 +16,20 @@ from noria.console.words import Words
 from noria.core.caveats import certificate_texts
 from noria.core.figure import Figure, number
 
+from . import model_work
+
 MOST_SAMPLES = 3
 _DIGITS = 12
 """Digits of a hash that are shown: enough to compare by eye."""
 
 
-def show(view: View) -> None:
-    """Draw the page: one tab a model."""
+async def show(view: View) -> None:
+    """Draw the page: one tab a model, and what can be done with models below."""
+    _cards(view)
+    await model_work.show(view)
+
+
+def _cards(view: View) -> None:
     # Those that were judged come first: the others are what they were made from.
     found = sorted(records.models(view.root), key=lambda model: not model.figures())
     if not found:

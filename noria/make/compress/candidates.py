@@ -201,7 +201,8 @@ class Screening:
             )
             return []
         name, title = self.folder.name, one.title
-        self.report.note(message("make.candidate_timed", name=name, candidate=title, batched=batched, single=single))
+        told = message("make.candidate_timed", name=name, candidate=title, batched=batched, single=single)
+        self.report.note(told, candidate={"title": title.as_dict(), "batched": batched, "single": single})
         return [Timed(one, target, batched, single)]
 
     def _make(self, one: Candidate, target: Path) -> None:

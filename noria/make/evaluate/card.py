@@ -149,6 +149,13 @@ def companion_gain(
     ]
 
 
+def paired_difference(model: Measure, other: Measure, source: str, name: str) -> Figure:
+    """Return by how much a model is better than another, called `name`, on the same rows, pair by pair; below zero where it is worse."""
+    left, right = (other, model) if model.lower_is_better else (model, other)
+    told = message("figures.better_than", measure=term(model.name), model=name)
+    return _gain(told, left, right, source)
+
+
 def _difference(model: Measure, baseline: Measure, source: str) -> Figure:
     left, right = (baseline, model) if model.lower_is_better else (model, baseline)
     measure = term(model.name)

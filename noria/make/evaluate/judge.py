@@ -1,14 +1,16 @@
-"""A model folder judged on a file of rows: its figures with intervals, and its baseline where training rows are given."""
+"""A model folder judged on a file of rows: its figures with intervals, its baseline where training rows are given, another model beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from noria.core.errors import SettingError
 from noria.core.figure import Figure
-from noria.core.folder import read_manifest
-from noria.core.messages import message
+from noria.core.folder import Manifest, read_manifest
+from noria.core.messages import message, term
 from noria.core.progress import Report
 from noria.infer.device import chosen, placed
 from noria.machine import allowed_here, computing
@@ -16,10 +18,16 @@ from noria.make.models.load import load_for
 from noria.make.training.finetune.leaks import find_leaks
 from noria.tasks.companion import open_task
 from noria.tasks.remembered import report_made_from, rows_for
+from noria.tasks.task import Answer, Row, Task
 
-from .card import assess, figures_of
+from .card import assess, figures_of, paired_difference
 from .labels import by_label, line
 from .predict import answer_rows
+
+APART = 20
+"""Texts that are shown on which two models differ."""
+_LONGEST = 300
+"""Characters of them."""
 
 
 def judge(
@@ -31,6 +39,7 @@ def judge(
     columns: Mapping[str, str] | None = None,
     skip_bad: bool = False,
     device: str = "cpu",
+    beside: Path | None = None,
 ) -> list[Figure]:
     """Return the figures of a fine-tuned model on rows it was not trained on.
 
@@ -42,10 +51,11 @@ def judge(
         columns: field -> column of the files; stands above the columns that the folder remembers from its training.
         skip_bad: count bad rows instead of refusing the first.
         device: where the model computes; see `noria.infer.device.chosen`.
+        beside: folder of another model for the same task, judged on the same rows: the last figure is the difference of the two, pair by pair.
 
     Raises:
         FolderError: the folder is no usable model.
-        SettingError: its task has no rows to be judged by, or there is no such device.
+        SettingError: its task has no rows to be judged by, the other model has another task, or there is no such device.
         RowError, InputError: a file of rows cannot be used.
     """
     manifest = read_manifest(folder)
@@ -57,6 +67,21 @@ def judge(
     report_made_from(manifest, rows_file, report)
     if training:
         find_leaks(task, training, {"test": rows}, report).report_to(report)
+    predicted = _answers(folder, manifest, task, rows, report, device)
+    if labels := by_label(task, rows, predicted, source=rows_file.name):
+        report.ledger(line(labels))
+    if training is None:
+        found = figures_of(task, rows, predicted, source=rows_file.name)
+    else:
+        found = assess(task, training, rows, predicted, source=rows_file.name).metrics
+    if beside is None:
+        return found
+    return [*found, *_beside(beside, task, rows, predicted, rows_file, report, device)]
+
+
+def _answers(
+    folder: Path, manifest: Manifest, task: Task, rows: Sequence[Row], report: Report, device: str
+) -> list[Answer]:
     place = chosen(device)
     module, tokenizer = load_for(folder, task)
     module = placed(module, place)
@@ -66,9 +91,52 @@ def judge(
     told = "" if made == number_type else f", made in {made}, which is no faster here: last digits may differ"
     report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}{told}")
     with computing(number_type):
-        predicted = answer_rows(task, module, tokenizer, rows, manifest.facts["max_length"])
-    if labels := by_label(task, rows, predicted, source=rows_file.name):
-        report.ledger(line(labels))
-    if training is None:
-        return figures_of(task, rows, predicted, source=rows_file.name)
-    return assess(task, training, rows, predicted, source=rows_file.name).metrics
+        return answer_rows(task, module, tokenizer, rows, manifest.facts["max_length"])
+
+
+def _beside(
+    folder: Path,
+    task: Task,
+    rows: Sequence[Row],
+    predicted: Sequence[Answer],
+    rows_file: Path,
+    report: Report,
+    device: str,
+) -> list[Figure]:
+    """Return the measures of another model on the same rows, and by how much the first lies above it; texts on which they differ are told."""
+    manifest = read_manifest(folder)
+    other = open_task(folder, manifest)
+    if other.name != task.name:
+        raise SettingError(message("make.beside_task", name=folder.name), found=other.name, allowed=task.name)
+    answers = _answers(folder, manifest, other, rows, report, device)
+    apart = [_apart(task, row, one, two) for row, one, two in zip(rows, predicted, answers, strict=True)]
+    shown = [one for one in apart if one is not None]
+    report.note(message("make.apart", count=len(shown), rows=len(rows)), apart=shown[:APART])
+    model, beside = task.scores(rows, predicted), other.scores(rows, answers)
+    figures = figures_of(other, rows, answers, source=rows_file.name)
+    named = [
+        replace(one, name=message("figures.of_model", measure=term(one.name), model=folder.name)) for one in figures
+    ]
+    return [*named, paired_difference(model[0], beside[0], rows_file.name, folder.name)]
+
+
+def _apart(task: Task, row: Row, one: Answer, other: Answer) -> dict[str, Any] | None:
+    """Return a text with the truth and what two models made of it, where that differs."""
+    said = [_as_text(answer) for answer in (one, other)]
+    if said[0] == said[1]:
+        return None
+    text = " / ".join(task.texts(row))
+    return {
+        "text": text[:_LONGEST],
+        "truth": _as_text(row)[:_LONGEST],
+        "one": said[0][:_LONGEST],
+        "other": said[1][:_LONGEST],
+    }
+
+
+def _as_text(answer: Mapping[str, Any]) -> str:
+    """Return what an answer, or the truth of a row, comes to, without its probabilities; empty where it has no such form."""
+    if "spans" in answer:
+        return "; ".join(f"{span['label']} {span['start']}–{span['end']}" for span in answer["spans"])
+    found = next((answer[name] for name in ("label", "labels", "text", "target", "answer") if name in answer), "")
+    return ", ".join(map(str, found)) if isinstance(found, list) else str(found)

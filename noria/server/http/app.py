@@ -43,6 +43,7 @@ from .settings import ServerSettings
 from .state import App, Served, State
 
 _USE_SECONDS = 5.0
+_JOB_SECONDS = 0.5
 
 
 def create_app(
@@ -162,7 +163,7 @@ def _writes(manifest: Manifest) -> bool:
 def _lifespan(state: State, log: Log) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        tasks = [asyncio.create_task(_seal(state, log)), asyncio.create_task(_keep_use(state))]
+        tasks = [asyncio.create_task(one) for one in (_seal(state, log), _keep_use(state), _begin_jobs(state, log))]
         try:
             await asyncio.gather(*(worker.start() for worker in state.workers))
             if state.configuration:
@@ -214,3 +215,14 @@ async def _keep_use(state: State) -> None:
         await asyncio.sleep(_USE_SECONDS)
         with suppress(OSError, NoriaError):
             state.rates.save()
+
+
+async def _begin_jobs(state: State, log: Log) -> None:
+    """Begin the jobs whose turn it is, now and every half second; what runs is left alone when the server ends."""
+    while True:
+        try:
+            for job in await asyncio.to_thread(state.jobs.tick):
+                log("job", id=job.id, title=job.title, runs=job.runs)
+        except NoriaError as error:
+            log("jobs not begun", error=str(error))
+        await asyncio.sleep(_JOB_SECONDS)

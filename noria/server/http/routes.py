@@ -17,6 +17,7 @@ from .completions import chat, completions, tokenize
 from .data import ROUTES as DATA
 from .facts import applications, document, events, feedback, figures, health, model, models, ready
 from .generations import Chat, Completion, Render
+from .jobs import JobChange, JobLines, JobShown, JobsListed, NewJob, change_job, job, jobs, start_job
 from .keys import Role
 from .lookup import ROUTES as LOOKUP
 from .managing import ROUTES as MANAGING
@@ -72,6 +73,10 @@ ROUTES = (
     Route("POST", "/v1/moderate", moderate, body=Moderation, reply=replies.Moderations, role="client", tag="guard"),
     Route("POST", "/v1/feedback", feedback, body=Feedback, reply=replies.Noted, role="client", tag="use"),
     Route("POST", "/v1/events", events, body=Events, reply=replies.AllNoted, role="client", tag="use"),
+    Route("GET", "/v1/jobs", jobs, reply=JobsListed, role="editor", tag="jobs"),
+    Route("POST", "/v1/jobs", start_job, body=NewJob, reply=JobShown, role="editor", tag="jobs"),
+    Route("GET", "/v1/jobs/{job}", job, reply=JobLines, role="editor", tag="jobs"),
+    Route("POST", "/v1/jobs/{job}", change_job, body=JobChange, reply=JobShown, role="editor", tag="jobs"),
 )
 
 

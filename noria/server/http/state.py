@@ -31,6 +31,7 @@ from noria.core.folder import Manifest
 from noria.server.data.sets import DataSets
 from noria.server.errors import ApiError
 from noria.server.guard.guard import Guard
+from noria.server.jobs import Jobs
 from noria.server.meter import Meter
 
 from .keys import Caller, Keys
@@ -192,6 +193,9 @@ class State:
         self.guard = guard or Guard()
         self.rates = Rates(settings.lake / "server" / f"use-{settings.name}.json")
         self.data = DataSets(settings.lake / "server" / "data", self.audit.add)
+        self.jobs = Jobs(settings.lake / "server" / "jobs")
+        self.root = settings.lake.parent
+        """Folder of the run: models that jobs make lie right below it, files of rows somewhere below."""
         self.in_flight = 0
         self.started = False
         """All models answer and all applications have started."""

@@ -23,6 +23,7 @@ from noria.infer import device
 from noria.make.training.align import recipe as align_recipe
 from noria.make.training.align.settings import AlignSettings
 from noria.make.training.finetune import prepare as finetune_prepare
+from noria.make.training.finetune import ready as finetune_ready
 from noria.make.training.finetune import recipe as finetune_recipe
 from noria.make.training.loop.loop import train
 from noria.make.training.loop.result import Evaluation
@@ -126,7 +127,7 @@ def test_a_run_goes_on_on_another_device_from_the_same_checkpoint(first: str, tm
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `auto` be the second device."""
     for module, name in (
-        (finetune_recipe, "chosen"),
+        (finetune_ready, "chosen"),
         (finetune_prepare, "chosen"),
         (pretrain_recipe, "chosen_device"),
         (pretrain_choice, "chosen_device"),

@@ -82,11 +82,15 @@ def hold(
         report.note(message("make.companion_fewer", used=companion.rows, rows=len(training.rows)), used=companion.rows)
     held = Held(list(rows), others, companion)
     first = next(iter(held.others.values()), None)
-    if first and budget.seconds is not None:
+    if first:
         start, tried = budget.clock(), held.some(TRIED)
-        figures_of(task, tried.rows, next(iter(tried.others.values())), source="")
-        # The model's figures, the baselines', their difference, and every label by itself.
-        budget.figure_seconds = 4 * (budget.clock() - start) / len(tried.rows)
+        for known in figures_of(task, tried.rows, next(iter(tried.others.values())), source="")[:1]:
+            # Curves of a run are read beside it before the run is over.
+            told = message("make.to_beat", name=next(iter(held.others)), figure=known.text())
+            report.note(told, to_beat=known.as_dict())
+        if budget.seconds is not None:
+            # The model's figures, the baselines', their difference, and every label by itself.
+            budget.figure_seconds = 4 * (budget.clock() - start) / len(tried.rows)
     if wanted and companion is not None and budget.seconds is not None:
         asked, some = replace(task, companion=companion), training.features[:ANSWERED]
         width = len(task.outputs)

@@ -129,7 +129,7 @@ def begin(
     reader = applies(module, task, settings)
     if reader is None:
         return Begun(settings, training)
-    run = _Beginning(task, module, reader, training, valid, work, settings, budget)
+    run = Beginning(task, module, reader, training, valid, work, settings, budget)
     identity = fingerprint([identity, settings.model_dump(mode="json", exclude={"trackers", "parallel", "device"})])
     found = _read(first_file(work), identity)
     if found is None:
@@ -180,27 +180,27 @@ def _read(file: Path, identity: str) -> tuple[dict[str, Any], dict[str, torch.Te
         return None
 
 
-class _Beginning:
-    """A run before its first step."""
+class Beginning:
+    """A run before its first step; without a reader there is no recipe to choose, and its costs are measured all the same."""
 
     def __init__(
         self,
         task: Task,
         module: nn.Module,
-        reader: Reader,
+        reader: Reader | None,
         training: Examples,
         valid: Examples,
         work: Path,
         settings: FinetuneSettings,
         budget: Budget,
     ) -> None:
-        self.task, self.module, self.reader = task, module, reader
+        self.task, self.module, self._reader = task, module, reader
         self.training, self.valid = training, valid
         self.work, self.settings, self.budget = work, settings, budget
         self.head: HeadTraining = training_of_head(task, training)
         self.padding = padding_of(cast(Any, module).config)
         self.number_type = measure(settings.number_type).number_type
-        self.depth = len(anatomy.only_stack(module) or ())
+        self.depth = len(anatomy.only_stack(module) or ()) or 1
         self.kept: KeptStates | None = None
         self.kept_valid: KeptStates | None = None
 
@@ -229,14 +229,26 @@ class _Beginning:
         return Costs(self.depth, forward, step, tokens, len(self.training.rows), kept)
 
     @property
+    def reader(self) -> Reader:
+        """Return what reads the module."""
+        assert self._reader is not None
+        return self._reader
+
+    @property
     def bf16(self) -> bool:
         """Return whether products are in bf16."""
         return self.number_type == "bf16"
+
+    def steps_an_epoch(self) -> float:
+        """Return how many steps it takes to see every row once."""
+        return len(self._buckets(self.training)) / self.settings.accumulate
 
     def _buckets(self, examples: Examples) -> list[np.ndarray]:
         return length_buckets(examples.lengths, self.settings.tokens_per_batch, self.settings.seed, epoch=0)
 
     def _forward_seconds(self, batch: Batch) -> float:
+        if self._reader is None:
+            return self._step_seconds(batch) / (1 + BACKWARD)
         start = self.budget.clock()
         read(self.reader, [batch], self.number_type)
         return self.budget.clock() - start

@@ -11,7 +11,6 @@ from __future__ import annotations
 import glob
 import math
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -21,37 +20,32 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from noria.core.folder import Source, is_up_to_date, new_folder
+from noria.core.folder import new_folder
 from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
-from noria.infer.device import chosen, place_of, placed
+from noria.infer.device import place_of, placed
 from noria.machine import computing, measure
 from noria.make.evaluate.predict import answer_rows
-from noria.make.models.load import quiet_transformers
-from noria.make.models.sizes import sequence_to_sequence
-from noria.make.tokens.tokenizer import copy_tokenizer, load_tokenizer, train_tokenizer
 from noria.make.training.loop.budget import FIGURES, Budget
 from noria.make.training.loop.loop import Watcher
 from noria.make.training.loop.plan import Plan
 from noria.make.training.parallel import launch
-from noria.make.training.parallel.processes import first_process_first, is_first_process
+from noria.make.training.parallel.processes import is_first_process
 from noria.make.training.settings import FinetuneSettings, RowSettings
 from noria.tasks.companion import add_companion
-from noria.tasks.embed import Embed
 from noria.tasks.remembered import remembered as remembered_of
-from noria.tasks.task import Row, Task
+from noria.tasks.task import Task
 
-from . import fewshot
 from .assess import Held, assess_model, hold
 from .begin import begin, first_file
-from .causal import length_for, of_decoder, read_base, served_length
+from .causal import served_length
 from .examples import Examples
 from .fit import calibrated, fit
-from .prepare import prepare_model
 from .publish import facts_of, lineage, write_model
+from .ready import read_again, ready
 from .replay import remembered
-from .rows import Sets, read_sets, report_truncated
+from .rows import Sets
 
 JUDGED_TOKENS = 100_000
 """Where steps are given valid rows judge the weights up to this many tokens; else as many as their share of the time allows."""
@@ -106,37 +100,10 @@ def finetune(
         arguments = (task, base, train_file, valid_file, out, settings)
         launch.run(finetune, arguments, {"test_file": test_file, "reading": reading}, settings.parallel.workers, report)
         return out
-    if base is not None and task.head == "causal":
-        # A row that the base's own template refuses is a bad row, with its file and line.
-        task = read_base(task, base)
-        settings = of_decoder(settings, base, report)
-    if settings.recipe == "lora" and settings.adapter.kind == "none":
-        settings = settings.replace(adapter={**settings.adapter.model_dump(), "kind": "lora"})
-    with budget.part("reading"):
-        task, sets = read_sets(task, train_file, valid_file, test_file, reading, seed=settings.seed, report=report)
-    if base is not None and task.head == "causal" and settings.max_length is None:
-        settings = settings.replace(max_length=length_for(task, base, [*sets.training, *sets.valid]))
     work = out.with_name(f".{out.name}.work")
-    if base is None and task.head == "seq2seq":
-        with first_process_first():
-            base = build_from_scratch(sets.training, settings, work.with_name(f".{out.name}.base"), report)
-        settings = is_from_scratch(settings)
-    elif base is not None and fewshot.wanted(task, settings):
-        base = fewshot.contrast_first(
-            task, base, sets.training, settings, work.with_name(f".{out.name}.base"), report, budget
-        )
-        settings = fewshot.resting(base, settings)
-    with budget.part("the model"):
-        module, tokenizer = prepare_model(task, base, settings, sets.training, report)
-        module = placed(module, chosen(settings.device))
-    if base is not None and tokenizer is not None:
-        task = task.based_on(base, tokenizer)
-        if isinstance(task, Embed):
-            report.note(f"{base.name}: {task.description(base, settings.length)}")
-    with budget.part("reading"):
-        training = Examples.of(task, tokenizer, sets.training, settings.length)
-        valid = Examples.of(task, tokenizer, sets.valid, settings.length)
-    report_truncated(training.features, settings.length, report)
+    begins = ready(task, base, (train_file, valid_file, test_file), work, settings, reading, report, budget)
+    task, base, settings, sets = begins.task, begins.base, begins.settings, begins.sets
+    module, tokenizer, training, valid = begins.module, begins.tokenizer, begins.training, begins.valid
     if settings.steps is not None:
         valid = valid.within(JUDGED_TOKENS)
     sources = [*lineage(base), *sets.sources]
@@ -227,9 +194,7 @@ def _held(
     held = hold(task, training, rows, budget, report, light, wanted=settings.companion)
     if task.head == "causal":
         held = _beside_base(held, task, module, tokenizer, settings, budget, report, tested=bool(sets.test))
-    budget.again = {"sequence": 2, "token": 2, "vector": 2, "seq2seq": 0, "causal": int(not sets.test)}.get(
-        task.head, 1
-    )
+    budget.again = read_again(task, tested=bool(sets.test))
     budget.final_seconds += sum(one.numel() * one.element_size() for one in module.parameters()) / BYTES_A_SECOND
     if budget.seconds is None or not sets.test:
         return held
@@ -289,44 +254,3 @@ def _at_most(held: Held, most: int, report: Report) -> Held:
     if len(found.rows) < len(held.rows):
         report.note(message("make.tested_fewer", judged=len(found.rows), rows=len(held.rows)), judged=len(found.rows))
     return found
-
-
-def build_from_scratch(rows: Sequence[Row], settings: FinetuneSettings, target: Path, report: Report) -> Path:
-    """Write a base model for rows {source, target}, and return its folder; one that is there of the same rows is kept.
-
-    Args:
-        rows: the training rows: both their sides teach one tokenizer.
-        settings: `body` has the size and the vocabulary; the seed draws the weights.
-        target: the folder to write.
-        report: where the tokenizer is reported.
-
-    Raises:
-        SettingError: the model cannot hold the vocabulary.
-    """
-    from transformers import T5ForConditionalGeneration
-
-    body = settings.body
-    dump = {"parameters": body.parameters, "vocab_size": body.vocab_size, "seed": settings.seed}
-    sources = [Source("training rows", fingerprint(list(rows)))]
-    if is_up_to_date(target, sources, dump):
-        return target
-    texts = [row[side] for row in rows for side in ("source", "target")]
-    with new_folder(target, kind="model", settings=dump, sources=sources) as folder:
-        own = train_tokenizer(texts, body.vocab_size, folder.path / "tokenizer", report)
-        size = load_tokenizer(own).get_vocab_size()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            model = T5ForConditionalGeneration(sequence_to_sequence(body.parameters, size, settings.length))
-        with quiet_transformers():
-            model.save_pretrained(folder.path)
-        copy_tokenizer(own, folder.path)
-        shutil.rmtree(own)
-        folder.facts.update(base="none: made from nothing", licence="", max_length=settings.length)
-    return target
-
-
-def is_from_scratch(settings: FinetuneSettings) -> FinetuneSettings:
-    """Return the settings with what suits random weights where nothing was asked for: one rate for all of them, a higher one."""
-    rates = settings.rates
-    rates = rates.replace(layer_decay=rates.layer_decay or 1.0, head_rate=rates.head_rate or 1.0)
-    return settings.replace(learning_rate=settings.learning_rate or 1e-3, rates=rates)
