@@ -78,7 +78,7 @@ def in_child(do: str, cwd: Path, **asked: Any) -> dict[str, Any]:
         if work.returncode == -signal.SIGXCPU:
             allowed = message("text.processor_time", seconds=SECONDS)
             raise InputError(message("text.takes_too", name=name), allowed=allowed) from None
-        raise InputError(message("text.memory", name=name), hint=message("data.fewer_rows")) from None
+        raise _too_much(name) from None
     if "error" in told:
         raise InputError(message_of(told["error"]))
     return told
@@ -132,6 +132,10 @@ def divide(base: str, task: str, valid: float, test: float, seed: int) -> dict[s
 WORK: dict[str, Callable[..., dict[str, Any]]] = {"read": read, "edit": edit, "look": look, "divide": divide}
 
 
+def _too_much(name: str) -> InputError:
+    return InputError(message("text.memory", name=name), hint=message("data.fewer_rows"))
+
+
 def _check_packed(source: Source) -> None:
     """Refuse a packed file that unpacks to more than it may, before any of it is kept."""
     with Path(source.name).open("rb") as stream:
@@ -172,7 +176,7 @@ def _main() -> None:
     except NoriaError as error:
         reply = {"error": error.as_message().as_dict()}
     except MemoryError:
-        reply = {"error": message("text.memory", name=name).as_dict()}
+        reply = {"error": _too_much(name).as_message().as_dict()}
     except Exception as error:  # whatever a library throws at what somebody sent
         found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         reply = {"error": InputError(message("text.damaged", name=name), found=found).as_message().as_dict()}
