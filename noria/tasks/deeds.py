@@ -63,8 +63,6 @@ _KIND_WORDS: Mapping[str, str] = {
 }
 _KIND_OF = {word: kind for kind, words in _KIND_WORDS.items() for word in words.split("|")}
 _RATINGS = frozenset(RATINGS.split("|"))
-_DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
-_COMPACT_DAY = re.compile(r"(?:19|20)\d{6}")
 _COMPACT = re.compile(r"(?:19|20)\d{6}(?:\d{6})?")
 
 
