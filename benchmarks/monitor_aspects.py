@@ -58,10 +58,10 @@ def measure(*, quick: bool) -> list[Line]:
     if "NORIA_DATA" not in os.environ:
         return []
     data = Path(os.environ["NORIA_DATA"]) / "monitor" / "asap-sample"
-    train, test = read(data / "train.jsonl"), read(data / "test.jsonl")
+    course = Course(None if quick else MINUTES)
+    train, test = course.train(read(data / "train.jsonl")), course.test(read(data / "test.jsonl"))
     theirs = by_words(train, test)
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
-        course = Course(None if quick else MINUTES)
         ours = learned(train, test, theirs, Path(folder), course)
     return lines(test, ours, theirs, course.text(train))
 

@@ -38,8 +38,9 @@ def measure(*, quick: bool) -> list[Line]:
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         if "NORIA_DATA" in os.environ:
             data = Path(os.environ["NORIA_DATA"]) / "monitor" / "finentity"
-            lines += english(read(data / "train.jsonl"), read(data / "test.jsonl"), Path(folder) / "en", course)
-        train, test = sentences(3_000, "train"), sentences(400, "test")
+            train, test = course.train(read(data / "train.jsonl")), course.test(read(data / "test.jsonl"))
+            lines += english(train, test, Path(folder) / "en", course)
+        train, test = course.train(sentences(3_000, "train")), course.test(sentences(400, "test"))
         return lines + chinese(train, test, Path(folder) / "zh", course)
 
 

@@ -12,11 +12,10 @@ from typing import Any
 from noria.core.folder import read_manifest
 from noria.core.progress import Report
 
-Row = Mapping[str, Any]
-
-QUICK_ROWS, QUICK = 300, {"steps": 16, "tokens_per_batch": 512, "evaluations": 1}
-"""Rows and settings of each training where all of the benchmarks must end within minutes: too little to reach what is wanted. Steps, for
-minutes so few that they would do are refused where a machine has other work: reading and judging alone take them."""
+QUICK = {"steps": 8, "tokens_per_batch": 512, "evaluations": 1}
+QUICK_ROWS, QUICK_JUDGED = 300, 100
+"""Settings of each training where all of the benchmarks must end within minutes, texts to learn from and to judge by: too few to reach what
+is wanted. Steps, for minutes so few that they would do are refused where a machine has other work: reading and judging alone take them."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +25,35 @@ class Course:
     minutes: float | None
     """None for `QUICK`."""
 
-    def of(self, rows: Sequence[Row]) -> list[Row]:
-        """Return the rows that are learned from, spread over all."""
-        return list(rows) if self.minutes else list(rows[:: max(1, len(rows) // QUICK_ROWS)][:QUICK_ROWS])
+    def train(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows that are learned from, by Noria and by every peer."""
+        return self._some(rows, QUICK_ROWS)
+
+    def test(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows that judge."""
+        return self._some(rows, QUICK_JUDGED)
 
     def settings(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a training that has its own."""
         return {**own, "minutes": self.minutes} if self.minutes else {**own, **QUICK}
 
-    def text(self, rows: Sequence[Row]) -> str:
-        """Return it in words, for the line that tells what it came to."""
-        if self.minutes:
-            return f"trained for {self.minutes:g} min"
-        return f"trained for {QUICK['steps']} steps on {len(self.of(rows))} texts"
+    def text(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Return it in words, for the line that tells what it came to.
+
+        Args:
+            rows: those that are learned from.
+        """
+        return (
+            f"trained for {self.minutes:g} min"
+            if self.minutes
+            else f"trained for {QUICK['steps']} steps on {len(rows)} texts"
+        )
+
+    def _some(self, rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+        """Return all rows, or where it must go fast so many at most, spread over all."""
+        if self.minutes or len(rows) <= most:
+            return list(rows)
+        return [rows[number * len(rows) // most] for number in range(most)]
 
 
 def written(file: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -63,7 +78,9 @@ def base(kind: str, folder: Path, texts: Sequence[str]) -> Path:
     return trim(e5_small(folder / "e5"), texts, folder / "e5-trimmed")
 
 
-def trained(start: str | Path, rows: Sequence[Row], folder: Path, course: Course, settings: Mapping[str, Any]) -> Path:
+def trained(
+    start: str | Path, rows: Sequence[Mapping[str, Any]], folder: Path, course: Course, settings: Mapping[str, Any]
+) -> Path:
     """Return the folder of a classifier that learned from rows in whichever form, in a folder of its own.
 
     Args:
@@ -77,7 +94,6 @@ def trained(start: str | Path, rows: Sequence[Row], folder: Path, course: Course
     from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import task_for
 
-    rows = course.of(rows)
     file = written(folder / "train.jsonl", rows)
     made = finetune(
         task_for("classify"),

@@ -28,9 +28,9 @@ def measure(*, quick: bool) -> list[Line]:
     from noria.make.evaluate.baseline import tfidf_classifier
 
     rows = tweets(Path(os.environ["NORIA_DATA"]))
-    train, test = rows["train"], rows["test"]
-    texts = [row["text"] for row in test]
     course = Course(None if quick else MINUTES)
+    train, test = course.train(rows["train"]), course.test(rows["test"])
+    texts = [row["text"] for row in test]
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         model = trained("minilm", train, Path(folder) / "tweets", course, SETTINGS)
         ours = [str(one["label"]) for one in asked(model, texts)]

@@ -61,9 +61,10 @@ def test_words_find_aspects_and_say_the_usual_of_them() -> None:
 def test_where_it_must_go_fast_steps_are_counted_for_minutes_can_be_too_few_and_the_line_says_so() -> None:
     rows = [{"text": str(number)} for number in range(1_000)]
     whole, quick = Course(10.0), Course(None)
-    assert (whole.of(rows), len(quick.of(rows)), len(quick.of(rows[:50]))) == (rows, 300, 50)
-    assert int(quick.of(rows)[-1]["text"]) > 800  # over all rows, not the first
+    assert whole.train(rows) == whole.test(rows) == rows
+    assert (len(quick.train(rows)), len(quick.test(rows)), len(quick.train(rows[:50]))) == (300, 100, 50)
+    assert int(quick.test(rows)[-1]["text"]) >= 990  # over all rows, not the first
     assert whole.settings({"evaluations": 4}) == {"evaluations": 4, "minutes": 10.0}
     assert quick.settings({"evaluations": 4}).keys() == {"evaluations", "steps", "tokens_per_batch"}
     assert whole.text(rows) == "trained for 10 min"
-    assert "16 steps on 300 texts" in quick.text(rows)
+    assert "steps on 300 texts" in quick.text(quick.train(rows))
