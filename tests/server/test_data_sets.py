@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from noria.core.errors import NoriaError
 from noria.core.messages import message_of
-from noria.server.data import child
+from noria.server.data import child, reading
 from noria.server.data.kept import check_name, file_name, set_name
 from noria.server.data.labels import read_journal
 from noria.server.data.reading import read_upload
@@ -338,6 +338,8 @@ def bombs(folder: Path) -> Iterator[tuple[Path, str]]:
         yield folder / name, name
     (folder / "many.csv.gz").write_bytes(gzip.compress(b"text,label\n" + b"0" * (1 << 21)))
     yield folder / "many.csv.gz", "unpacks"
+    (folder / "long.csv").write_bytes(b"text,label\n" + b"x,y\n" * 51)
+    yield folder / "long.csv", "too many rows: allowed up to 50"
     with zipfile.ZipFile(folder / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("rows.csv", "text,label\nx,y\n")
     yield folder / "all.zip", "all.zip"
@@ -357,6 +359,7 @@ def test_what_cannot_be_read_is_refused_in_one_line_and_nothing_is_left(
     sets: DataSets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child, "UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(reading, "MOST_ROWS", 50)
     bring(sets, "a", questions("en", 10))
     before = listing(sets.folder)
     (tmp_path / "bad").mkdir()

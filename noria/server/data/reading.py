@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from noria.core.progress import Report
 from noria.tasks.reading import Reading, rows_in
 from noria.tasks.records import columns_for
 from noria.tasks.task import Row, Task, task_for
-from noria.text.records import read_records
+from noria.text.lines import Numbered
+from noria.text.records import Records
+from noria.text.sources import Source
 
 from .rows import TRUTH, inputs_of, text_of
 
@@ -94,6 +96,17 @@ class _Notes(Report):
             self.kept.append(line)
 
 
+class _Bounded(Records):
+    """Records of which no more are read than a set may have: what is refused at last costs no more than what is taken."""
+
+    def __iter__(self) -> Iterator[Numbered]:
+        for place, one in enumerate(super().__iter__()):
+            if place == MOST_ROWS:
+                allowed = message("data.most_rows", most=MOST_ROWS)
+                raise InputError(message("data.too_many_rows"), allowed=allowed, hint=message("data.fewer_rows"))
+            yield one
+
+
 def read_upload(file: Path, task: str, *, guess: bool = True) -> Upload:
     """Return the rows of a file in any format that is read, each with an id of its own.
 
@@ -109,13 +122,11 @@ def read_upload(file: Path, task: str, *, guess: bool = True) -> Upload:
     """
     notes = _Notes()
     kind = task_for(task)
-    records = read_records(file, notes)
+    records = _Bounded(Source(str(file)), notes)
     fields = kind.columns if guess else ()
     reading = Reading(task, fields)
     names = records.columns or list(next((row for _, row in records if not isinstance(row, RowError)), ()))
     entries = list(records) if records.format.kind == "text" else rows_in(records, reading, notes)
-    if len(entries) > MOST_ROWS:
-        raise InputError(message("data.too_many_rows"), found=f"{len(entries):,}", allowed=f"{MOST_ROWS:,}")
     found = Upload(file.name, [], len(entries), notes=notes.kept, format=records.format.name)
     held = {name for _, entry in entries[:1] if not isinstance(entry, RowError) for name in entry}
     found.columns = {one: name for one, name in columns_for(fields, names).items() if one in held}
