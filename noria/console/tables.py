@@ -38,7 +38,7 @@ def show_table(
     body = "".join(
         "<tr>" + "".join(cell("td", place, html) for place, html in enumerate(row)) + "</tr>" for row in rows
     )
-    block(f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', "scroll-x")
+    block(f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', "scroll-x looked")
 
 
 def code(text: str) -> str:

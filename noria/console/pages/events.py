@@ -25,7 +25,7 @@ PAGE = 25
 _PSEUDONYM = re.compile(r"[0-9a-f]{16}")
 _TEXT = 2_000
 """Characters of what was said that are shown."""
-HEADS = ("time", "kind", "user", "app", "model", "outcome", "units", "took", "key")
+HEADS = ("time", "kind", "who", "app", "model", "outcome", "units", "took", "key")
 
 
 async def show(view: View) -> None:

@@ -119,11 +119,13 @@ def within(one: RouteFigures, part: float) -> str:
     """Return the time within which a part of a route's last requests was answered, with its interval; a dash before the first.
 
     >>> within(RouteFigures("/x", times=(0.01, 0.02, 0.03)), 0.5)
-    '20 ms <span class="soft">[–, –]</span>'
+    '20 ms'
     """
     if not one.times:
         return "–"
     value, *ends = one.quantile(part)
+    if ends == [None, None]:  # of so few requests nothing is known but themselves
+        return _time(value)
     return f'{_time(value)} <span class="soft">[{", ".join("–" if end is None else _time(end) for end in ends)}]</span>'
 
 
