@@ -43,7 +43,9 @@ _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BEGIN_SECONDS = 60.0
 """Within which a process that leads a job says that it has begun."""
 _INTERRUPTED = 130
-"""Exit code of a command that a signal stopped."""
+"""Exit code of a command that was asked to stop."""
+_SIGNALLED = (_INTERRUPTED, 143)
+"""Exit codes of a command that a signal stopped: Ctrl-C, SIGTERM."""
 
 
 @dataclass(frozen=True)
@@ -316,7 +318,7 @@ def _from_journal(folder: Path) -> Job | None:
             job = replace(job, state="running", started=at, ended=None, code=code, runs=job.runs + 1, leader=leader)
         elif what == "ended":
             code = line["code"]
-            state: State = "done" if code == 0 else "stopped" if stopping or code == _INTERRUPTED else "failed"
+            state: State = "done" if code == 0 else "stopped" if stopping or code in _SIGNALLED else "failed"
             job = replace(job, state=state, ended=at, code=code, leader=None)
         elif what == "stop":
             stopping = True

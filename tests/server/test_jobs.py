@@ -168,6 +168,17 @@ def test_a_job_is_stopped_while_it_waits_and_while_it_runs(jobs: Jobs, tmp_path:
     assert notes(tmp_path)[2:] == ["begun a", "done a", "begun b", "done b"]
 
 
+@pytest.mark.parametrize(
+    ("code", "state"), [(0, "done"), (1, "failed"), (3, "failed"), (130, "stopped"), (143, "stopped")]
+)
+def test_the_exit_code_of_a_command_says_how_its_job_ended(code: int, state: str, tmp_path: Path) -> None:
+    made = Jobs(tmp_path / "jobs", program=(sys.executable, "-c", "import sys; sys.exit(int(sys.argv[1]))"))
+    job = made.add([str(code)], "", "x")
+    made.tick()
+    found = ended(made, job)
+    assert (found.state, found.code) == (state, code)
+
+
 def test_what_a_job_says_stays_within_bounds_and_keeps_its_course(tmp_path: Path) -> None:
     log = Log(tmp_path / "log.jsonl", most=20_000)
     log.add(b'{"event": "plan", "line": "first"}')
