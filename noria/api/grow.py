@@ -218,7 +218,7 @@ def report(
     from noria.grow.report.compose import compose
     from noria.grow.report.page import write_report
 
-    sections, left_out = compose(
+    found = compose(
         _place(log),
         reading,
         asked,
@@ -233,7 +233,8 @@ def report(
         listing=listing,
         ahead=ahead if isinstance(ahead, AheadSettings) else AheadSettings.make(**(ahead or {})),
     )
-    return Page(Path(write_report(out, sections)), tuple(one.title["en"] for one in sections), left_out)
+    path = write_report(out, found.sections, findings=found.findings)
+    return Page(Path(path), tuple(one.title["en"] for one in found.sections), found.left_out)
 
 
 def _place(where: str | os.PathLike[str] | None) -> str | None:

@@ -7,10 +7,16 @@ from typing import Any
 
 from nicegui import ui
 
+from noria.core.figure import Figure
+
 INK, SOFT, LINE = "#15343c", "#57707a", "#e4e2d8"
 PALETTE = ("#12748c", "#b4692b", "#4f8a3c", "#7d4f93", "#c2543c", "#6b7f3a", "#3c6fb0", "#a08a2d", "#8a5a6f", "#4d9a95")
 FONT = '"Inter", "Segoe UI", system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif'
 Options = dict[str, Any]
+FEW = 4
+"""Points below which a line would draw a course that nobody saw."""
+ENOUGH = 20
+"""Observations that a point of a course rests on."""
 
 
 def base(*, x: str = "", y: str = "", legend: Sequence[str] = (), time: bool = False, percent: bool = False) -> Options:
@@ -110,6 +116,27 @@ def band(name: str, points: Sequence[Sequence[Any]], index: int = 0) -> list[Opt
             "areaStyle": {"color": colour, "opacity": 0.16},
         },
     ]
+
+
+def course(name: str, points: Sequence[tuple[str, Figure]], index: int = 0, *, shaded: bool = False) -> list[Options]:
+    """Return shares over time, in percent: a line where there are points enough and each rests on enough, else dots with their intervals.
+
+    `shaded` draws the intervals of a line, too.
+    """
+    values = [[x, round(100 * one.value, 1)] for x, one in points]
+    spread = [
+        [
+            x,
+            round(100 * (one.value if one.low is None else one.low), 1),
+            round(100 * (one.value if one.high is None else one.high), 1),
+        ]
+        for x, one in points
+    ]
+    drawn = line(name, values, index)
+    if len(points) >= FEW and min(one.n for _, one in points) >= ENOUGH:
+        return [drawn, *(band(name, spread, index) if shaded else [])]
+    dots = {**drawn, "showSymbol": True, "symbolSize": 9, "lineStyle": {"opacity": 0}}
+    return [dots, *(bar for one in spread for bar in band(name, [one], index))]
 
 
 def bars(

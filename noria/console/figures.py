@@ -7,14 +7,10 @@ from html import escape
 
 from nicegui import ui
 
-from noria.core.figure import Figure, number
+from noria.core.figure import Figure, better_side, number
 from noria.core.messages import name_of
 
 from .words import Words
-
-# What is better, told by the words of a measure's name; of any other measure the baseline is shown without a verdict.
-_MORE = ("accuracy", "f1", "precision", "recall", "agreement", "speed", "right", "hits", "click rate", "log score")
-_LESS = ("bits per byte", "perplexity", "loss", "error", "latency", "size", "crps")
 
 
 def figure_html(figure: Figure, words: Words, *, row: bool = False, source: bool = True) -> str:
@@ -25,7 +21,7 @@ def figure_html(figure: Figure, words: Words, *, row: bool = False, source: bool
     unit = f"<small>{escape(words.phrase(figure.unit))}</small>" if figure.unit and figure.unit != "%" else ""
     parts = [
         f'<div class="figure{" row" if row else ""}" data-figure="{escape(figure.name, quote=True)}">',
-        f'<div class="figure-name">{escape(words.phrase(figure.name))}</div>',
+        f'<div class="figure-name">{escape(headed(figure.name, words))}</div>',
         f'<div class="figure-value">{escape(number(figure.value))}{"%" if figure.unit == "%" else ""}{unit}</div>',
     ]
     if not row:
@@ -36,6 +32,18 @@ def figure_html(figure: Figure, words: Words, *, row: bool = False, source: bool
     if figure.source and source:
         parts.append(_source(figure, words))
     return "".join(parts) + "</div>"
+
+
+def headed(name: str, words: Words) -> str:
+    """Return a figure's name as a heading: a word begins with a capital, an identifier stays as it is.
+
+    >>> headed("rows kept", Words("en")), headed("sentiment-int8", Words("en"))
+    ('Rows kept', 'sentiment-int8')
+    """
+    told = name_of(name)
+    text = told[words.language]
+    own = told.code == "join.as_is" or any(text.startswith(str(value)) for value in told.values.values())
+    return text if own else text[:1].upper() + text[1:]
 
 
 def evidence(figure: Figure, words: Words) -> str:
@@ -120,8 +128,7 @@ def _source(figure: Figure, words: Words) -> str:
 
 def _baseline(figure: Figure, words: Words) -> str:
     assert figure.baseline is not None
-    name = figure.name.lower().replace("_", " ")
-    direction = -1 if any(word in name for word in _LESS) else 1 if any(word in name for word in _MORE) else 0
+    direction = better_side(figure.name)
     overlaps = figure.low is not None and figure.high is not None and figure.low <= figure.baseline <= figure.high
     ahead = direction * (figure.value - figure.baseline) > 0
     line = words("figure.baseline", value=number(figure.baseline))

@@ -14,14 +14,16 @@ from .shell import View
 
 
 @asynccontextmanager
-async def metered(view: View, app: str = "console") -> AsyncIterator[RequestContext]:
+async def metered(view: View, app: str = "console", tenant: str = "") -> AsyncIterator[RequestContext]:
     """Make what is asked inside the block, with the context that it gives, one request: its event is durable when the block ends.
+
+    It is counted under the session's tenant unless another is given, as of users who are made up.
 
     Raises:
         Forbidden: the session's role only looks on.
     """
     require(view.session, "agent")
-    caller = Caller(view.session.key, view.session.role, view.session.tenant)
+    caller = Caller(view.session.key, view.session.role, tenant or view.session.tenant)
     context = RequestContext(view.state, caller, Usage(app=app, user=view.user), counted=True)
     try:
         yield context

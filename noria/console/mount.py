@@ -49,9 +49,10 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
     from .pages import register
     from .sealed import Sealed, number_scripts
     from .shell import Console
+    from .summary import Summary
 
     state.root = Path(root)
-    console = Console(state, Path(root), Sessions())
+    console = Console(state, Path(root), Sessions(), Summary(state, Path(root)))
     app.state.console = console
     app.include_router(files_router())
     app.include_router(
@@ -62,6 +63,7 @@ def mount(app: FastAPI, state: State, root: str | Path) -> None:
         )
     )
     app.include_router(_files_router(state))
+    app.add_api_route(f"{PREFIX}/waiting", console.summary.waiting, methods=["GET"], include_in_schema=False)
     app.mount(f"{PREFIX}/static", StaticFiles(directory=Path(__file__).parent / "static"))
     number_scripts(client.templates.env)
 

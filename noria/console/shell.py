@@ -26,13 +26,19 @@ if TYPE_CHECKING:
     from noria.server.http.state import State
 
     from .session import Sessions
+    from .summary import Summary
 
 Result = TypeVar("Result")
 
 MENU: dict[str, tuple[tuple[str, str], ...]] = {
-    # wing -> its pages: (key of the title, path)
+    # group -> its pages: (key of the title, path), a line each
     "": (("overview", "/"),),
-    "build": (("data", "/data"), ("train", "/train"), ("models", "/models"), ("playground", "/playground")),
+    "build": (
+        ("data", "/data"),
+        ("train", "/train"),
+        ("models", "/models"),
+        ("playground", "/playground"),
+    ),
     "ship": (
         ("support", "/support"),
         ("inbox", "/inbox"),
@@ -41,7 +47,11 @@ MENU: dict[str, tuple[tuple[str, str], ...]] = {
         ("monitor", "/monitor"),
         ("recommend", "/recommend"),
     ),
-    "grow": (("users", "/users"), ("market", "/market"), ("promote", "/promote")),
+    "grow": (
+        ("users", "/users"),
+        ("market", "/market"),
+        ("promote", "/promote"),
+    ),
     "operate": (
         ("keys", "/keys"),
         ("events", "/events"),
@@ -81,6 +91,7 @@ class Console:
     state: State
     root: Path
     sessions: Sessions
+    summary: Summary
 
 
 @dataclass(frozen=True)
@@ -136,16 +147,18 @@ def frame(view: View, name: str) -> Iterator[None]:
     ui.page_title(f"{words(f'{name}.title')} · Noria")
     ui.add_head_html(
         f'<link rel="stylesheet" href="{PREFIX}/static/console.css"><script defer src="{PREFIX}/static/connection.js"></script>'
+        f'<script defer src="{PREFIX}/static/console.js"></script>'
     )
     ui.add_body_html(
         f'<noscript><p class="note warn">{escape(words("connection.script"))}</p></noscript>'
         f'<div id="connection" class="note warn connection" role="alert" hidden>{escape(words("connection.lost"))}</div>'
     )
     with ui.element("div").classes("frame").props(f'data-page="{name}" data-language="{words.language}"'):
-        ui.html(_top(words, view.session), sanitize=False).style("display: contents")
+        ui.html(_top(words, view), sanitize=False).style("display: contents")
         with ui.element("div").classes("page"):
             ui.html(
-                f'<div class="page-head"><h1>{escape(words(f"{name}.title"))}</h1><p>{escape(words(f"{name}.lead"))}</p></div>',
+                f'<nav class="inner scroll-x" aria-label="{escape(words("app.inner"), quote=True)}" hidden></nav>'
+                f'<div class="page-head" id="content" tabindex="-1"><h1>{escape(words(f"{name}.title"))}</h1><p>{escape(words(f"{name}.lead"))}</p></div>',
                 sanitize=False,
             )
             with ui.element("div").classes("stack"):
@@ -226,7 +239,7 @@ def icon(name: str, colour: str) -> str:
     """Return the small picture of a page."""
     return (
         f'<svg width="19" height="19" viewBox="0 0 24 24" fill="none" stroke="{colour}" stroke-width="1.8" '
-        f'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="{ICONS[name]}"/></svg>'
+        f'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="{ICONS.get(name, ICONS["health"])}"/></svg>'
     )
 
 
@@ -235,7 +248,7 @@ def link(path: str) -> str:
     return PREFIX + path
 
 
-def _top(words: Words, session: Session) -> str:
+def _top(words: Words, view: View) -> str:
     brand = f'<a class="brand" href="{PREFIX}/">{mark(40)}<span><b translate="no">Noria</b><small>{escape(words("app.short"))}</small></span></a>'
     path = ui.context.client.page.path
     switch = "".join(
@@ -244,20 +257,32 @@ def _top(words: Words, session: Session) -> str:
         if code != words.language
     )
     menu = []
-    for wing, pages in MENU.items():
-        pages = tuple(one for one in pages if may(session.role, NEEDS.get(one[0], "viewer")))
-        if wing and pages:
-            menu.append(f'<div class="nav-wing">{escape(words(f"wing.{wing}"))}</div>')
-        for name, target in pages:
-            here = ' here" aria-current="page' if target == path else ""
-            menu.append(
-                f'<a class="nav-link{here}" href="{PREFIX}{target}">{icon(name, COLOURS[wing])}<span>{escape(words(f"{name}.title"))}</span></a>'
-            )
+    waiting = view.console.summary.last_waiting
+    for group, pages in MENU.items():
+        some = [one for one in pages if may(view.session.role, NEEDS.get(one[0], "viewer"))]
+        links = "".join(
+            _link(words, group, name, target, waiting.get(name, 0), here=target == path) for name, target in some
+        )
+        title = f'<div class="nav-wing" id="nav-{group}">{escape(words(f"nav.{group}"))}</div>' if group else ""
+        named = f' aria-labelledby="nav-{group}"' if group else ""
+        menu.append(f'<div role="group"{named}>{title}{links}</div>' if links else "")
     return (
+        f'<a class="skip" href="#content">{escape(words("app.skip"))}</a>'
         f'<input type="checkbox" id="menu" class="menu-toggle" aria-label="{escape(words("app.menu"), quote=True)}">'
         f'<header class="bar"><label for="menu" class="menu-button">☰ <span>{escape(words("app.menu"))}</span></label>{brand}{switch}</header>'
         f'<label for="menu" class="scrim"><span class="visually-hidden">{escape(words("app.close"))}</span></label>'
         f'<nav class="side" aria-label="{escape(words("app.menu"), quote=True)}"><div class="side-inner">{brand}{"".join(menu)}'
         f'<div class="side-foot">{switch}<form method="post" action="{PREFIX}/logout">'
         f'<button class="plain-button" type="submit">{escape(words("app.logout"))}</button></form></div></div></nav>'
+    )
+
+
+def _link(words: Words, group: str, name: str, target: str, count: int, *, here: bool) -> str:
+    """Return one line of the menu; the script of the page keeps its count as it is."""
+    told = escape(words("app.waits"), quote=True)
+    badge = f'<b class="badge" data-count="{name}" title="{told}"{"" if count else " hidden"}>{count}</b>'
+    marked = ' here" aria-current="page' if here else ""
+    return (
+        f'<a class="nav-link{marked}" href="{PREFIX}{target}">{icon(name, COLOURS[group])}'
+        f"<span>{escape(words(f'{name}.title'))}</span>{badge}</a>"
     )

@@ -96,6 +96,21 @@ def proportion(name: str, successes: int, n: int, *, level: float = 0.95, **fact
     return Figure(name, share, n, low, high, level=level, **facts)
 
 
+# What is better, told by the words of a measure's name.
+_MORE = ("accuracy", "f1", "precision", "recall", "agreement", "speed", "right", "hits", "click rate", "log score")
+_LESS = ("bits per byte", "perplexity", "loss", "error", "latency", "size", "crps")
+
+
+def better_side(name: str) -> int:
+    """Return 1 where more of a measure is better, -1 where less is, 0 where nobody knows.
+
+    >>> better_side("span F1"), better_side("bits_per_byte"), better_side("users")
+    (1, -1, 0)
+    """
+    name = name.lower().replace("_", " ")
+    return -1 if any(word in name for word in _LESS) else 1 if any(word in name for word in _MORE) else 0
+
+
 def significant(value: float) -> str:
     """Return a number with four significant digits and no exponent, for what may be small or large: parameters, ceilings.
 

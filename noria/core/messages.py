@@ -120,6 +120,16 @@ def name_of(text: str) -> Message:
     return Message(f"names.{text}") if f"names.{text}" in catalogue("en", "names") else term(text)
 
 
+def key_name(key: str) -> Message:
+    """Return what a key of the data is called where it is a word, as of a language or a topic; an identifier stays as it is.
+
+    >>> key_name("zh"), key_name("my_topic"), key_name("hotel")["zh"]
+    ('Chinese', 'my_topic', '酒店')
+    """
+    known = next((name for name in ("names", "terms") if f"{name}.{key}" in catalogue("en", name)), "")
+    return Message(f"{known}.{key}") if known else as_is(key)
+
+
 def environment_language(environ: Mapping[str, str] = os.environ) -> Language:
     """Return the language that a terminal's environment asks for: Chinese or, failing that, English.
 

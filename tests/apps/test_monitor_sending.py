@@ -677,6 +677,49 @@ def test_subscriptions_over_http_are_for_admins(web: httpx.Client, running: Runn
     assert [one["name"] for one in web.get("/subscriptions").json()] == ["hook"]
 
 
+def test_a_subscription_is_tried_out_and_paused(web: httpx.Client, away: Endpoint) -> None:
+    before = len(away.requests)
+    tried = web.post("/subscriptions/hook/test", json={}).json()
+    assert tried == {"name": "hook", "arrived": True, "why": ""}
+    body = json.loads(away.requests[before].body)
+    assert body["type"] == "monitor.test"
+    assert "hook" in body["data"]["text"]
+    assert web.post("/subscriptions/none/test", json={}).status_code == 404
+    assert web.post("/subscriptions/none/pause", json={"paused": True}).status_code == 404
+    assert web.post("/subscriptions/hook/pause", json={"paused": True}).json()["paused"]
+    assert [one["paused"] for one in web.get("/subscriptions").json() if one["name"] == "hook"] == [True]
+    assert not web.post("/subscriptions/hook/pause", json={"paused": False}).json()["paused"]
+
+
+def test_to_who_is_paused_nothing_goes_and_a_brief_afterwards_tells_of_all_the_time(
+    material: Material, tmp_path: Path, clock: Clock
+) -> None:
+    with endpoint() as there:
+        outbox = Outbox(tmp_path / "outbox")
+        some = {one.name: one for one in (hook(there.url), hook(there.url, name="brief", digest="daily", at="00:00"))}
+        senders = Senders(NotifySettings(), {"SECRET": SECRET})
+        made = Sending(outbox, material, lambda: some, senders, clock=clock, paused=outbox.paused)
+        outbox.pause("hook", paused=True)
+        rounds(made, 2)
+        assert not there.requests
+        outbox.pause("hook", paused=False)
+        rounds(made, 2)
+        assert not there.requests  # what was raised in the pause is not sent
+        outbox.pause("brief", paused=True)
+        began = outbox.digested("brief", clock())
+        clock.now += timedelta(days=2)
+        rounds(made)
+        assert not there.requests
+        outbox.pause("brief", paused=False)
+        rounds(made)
+        (sent,) = [json.loads(one.body) for one in there.requests]
+        assert sent["data"]["brief"]["since"] == began.isoformat()
+        outbox.close()
+        again = Outbox(tmp_path / "outbox")
+        assert again.paused() == frozenset()
+        again.close()
+
+
 def test_a_list_that_is_watched_once_sends_what_that_raises(
     gloomy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

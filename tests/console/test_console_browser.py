@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -58,7 +60,7 @@ PATHS = {name: "/" if name == "overview" else f"/{name}" for name in PAGES}
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 # What each page must show of the run, whatever the language: real figures, not only a frame.
 SHOWN = {
-    "overview": ["0.893", "n = 1,746", "0.858", "1,930"],
+    "overview": ["0.893", "n = 1,746", "0.858", "1,930", "1"],
     "data": [".parquet"],
     "train": ["intents-1"],
     "models": ["0.893", "multilingual-e5-small", "26,500,000", "MIT", "abababababab"],
@@ -168,6 +170,20 @@ class Watched:
         )
 
 
+FILM = Path(__file__).parents[2] / "docs" / "images" / "film"
+
+
+def filmed(page: Page, name: str) -> None:
+    """Keep a picture for docs/console.md where NORIA_FILM=1 asks for it: what it shows was done by this test, and held to what it says."""
+    if not os.environ.get("NORIA_FILM"):
+        return
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    FILM.mkdir(parents=True, exist_ok=True)
+    picture.resize((960, 960 * picture.height // picture.width)).save(FILM / f"{name}.webp", quality=55, method=6)
+
+
 def followed(page: Page, link: Locator) -> None:
     """Click a link, and wait for the page behind it: one of the same name may be shown still."""
     with page.expect_navigation():
@@ -243,6 +259,42 @@ def _menu(page: Page, size: str) -> None:
         assert not page.locator(".side").is_visible()
         page.locator(".menu-button").click()
     page.locator(".side .nav-link").first.wait_for()
+
+
+def test_the_overview_says_what_waits_and_leads_there(site: Running, browser: Browser) -> None:
+    watched = opened(site, browser, "desk")
+    page = watched.page
+    findings = page.locator(".findings .finding")
+    findings.first.wait_for()
+    assert findings.count() <= 3
+    waits = findings.first
+    assert waits.get_attribute("data-finding") == "waiting"
+    assert "conversations 1" in waits.inner_text()
+    badge = page.locator('.side [data-count="inbox"]')
+    badge.wait_for()
+    assert badge.inner_text() == "1"
+    assert not page.locator('.side [data-count="users"]').is_visible()
+    page.keyboard.press("Tab")  # the first stop of the keyboard leads past the menu
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    filmed(page, "1-overview")
+    followed(page, waits.locator(".finding-do a"))
+    watched.settle("inbox")
+    filmed(page, "2-inbox")
+    page.goto(f"{site.url}/console/monitor")
+    watched.settle("monitor")
+    inner = page.locator(".inner a")
+    inner.first.wait_for()
+    heads = [text.strip() for text in page.locator(".card > h2, .card-head > h2").all_inner_texts()]
+    assert inner.all_inner_texts() == heads
+    filmed(page, "3-monitor")
+    inner.last.click()
+    box = page.locator(".card > h2").last.bounding_box()
+    assert box
+    assert 0 <= box["y"] < 900
+    assert watched.faults == []
+    page.context.close()
 
 
 def test_playground(site: Running, browser: Browser) -> None:
@@ -388,6 +440,78 @@ def test_kept_texts_are_found_by_words_and_filters_on_a_phone(site: Running, bro
     page.wait_for_function("() => document.querySelectorAll('[data-results] li').length === 40")
     assert "https://forum.example/47" in page.content()
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert watched.faults == []
+    page.context.close()
+
+
+def test_somebody_is_added_who_is_notified(site: Running, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = opened(site, browser, "phone")
+    page = watched.page
+    page.goto(f"{site.url}/console/monitor")
+    watched.settle("monitor")
+    card = page.locator("[data-subscriptions]")
+    card.locator("[data-deed=add]").click()
+    card.locator('input[data-field="name"]').fill("desk")
+    card.locator('input[data-field="url"]').fill("ftp://hooks.example.com")
+    card.locator('input[data-field="secret_env"]').fill("NORIA_NOTIFY_DESK")
+    card.locator("[data-deed=save]").click()
+    card.get_by_role("alert").wait_for()  # what is wrong, in words; nothing that was written is lost
+    assert card.locator('input[data-field="name"]').input_value() == "desk"
+    card.locator('input[data-field="url"]').fill("https://hooks.example.com")
+    card.locator("[data-deed=save]").click()
+    page.wait_for_function(
+        "() => document.querySelector('[data-subscriptions] [role=alert]')?.innerText.includes('NORIA_NOTIFY_DESK')"
+    )
+    monkeypatch.setenv("NORIA_NOTIFY_DESK", "a secret of ours")
+    card.locator("[data-deed=save]").click()
+    row = card.locator('[data-subscription="desk"]')
+    row.wait_for()
+    row.locator("[data-deed=pause]").click()
+    row.locator("[data-paused]").wait_for()
+    row.locator("[data-deed=go_on]").click()
+    page.wait_for_function("() => !document.querySelector('[data-paused]')")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert page.evaluate(CUT) == []
+    row.locator("[data-deed=remove]").click()
+    page.wait_for_function("() => !document.querySelector('[data-subscription]')")
+    done = [(one.action, one.subject) for one in site.state.audit.latest() if one.action.startswith("subscription")]
+    assert done[:1] == [("subscription.remove", "desk")]
+    assert ("subscription.make", "desk") in done
+    assert watched.faults == []
+    page.context.close()
+
+
+def test_items_and_clicks_are_brought_and_rankers_compared(site: Running, browser: Browser, tmp_path: Path) -> None:
+    watched = opened(site, browser, "desk")
+    page = watched.page
+    page.goto(f"{site.url}/console/recommend")
+    watched.settle("recommend")
+    items, clicks = tmp_path / "products.csv", tmp_path / "clicks.csv"
+    items.write_text("product_id,name,description\nlamp,Lamp,A lamp for the desk\nkettle,Kettle,It boils water\n")
+    clicks.write_text("user,item,time\nanna,lamp,2026-01-05 10:00\nanna,gone,2026-01-05 10:01\nben,kettle,2026-01-06\n")
+    brought = page.locator("[data-brought]")
+    upload = page.locator('[data-upload="items"] input[type=file]')
+    upload.set_input_files(items)
+    brought.get_by_text("2 items are offered").wait_for()
+    page.locator('[data-upload="deeds"] input[type=file]').set_input_files(clicks)
+    brought.get_by_text("2 deeds were learned from").wait_for()
+    assert "on items that are not offered: 1" in brought.inner_text()
+    brought.scroll_into_view_if_needed()
+    filmed(page, "4-items-and-clicks")
+    page.locator('[data-upload="deeds"] input[type=file]').set_input_files(clicks)
+    brought.get_by_role("alert").wait_for()  # the same log is taken once
+    key = next(one for one in site.state.keys.list() if not one.revoked)
+    compare = page.locator("[data-compare]")
+    compare.locator(".q-select").first.click()
+    page.get_by_role("option", name=key.name, exact=True).first.click()
+    compare.locator("input[data-user]").fill("anna")
+    compare.locator("[data-look]").click()
+    compare.get_by_text("What they did (1)").wait_for()
+    assert compare.locator(".compared").count() == 2
+    assert "Lamp" in compare.locator("[data-compared]").inner_text()
+    assert compare.locator(".compared li").count() == 20
+    compare.scroll_into_view_if_needed()
+    filmed(page, "5-two-rankers")
     assert watched.faults == []
     page.context.close()
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,8 @@ from noria.core.figure import Figure
 from noria.core.messages import as_is, message, term
 from noria.grow.analysis import study_market
 from noria.grow.bundled import chatbot_shares
+from noria.grow.changes.finding import of_use
+from noria.grow.changes.use import use_of_log
 from noria.grow.forecast.study import study_users_ahead
 from noria.grow.log.log import Log
 from noria.grow.report.charts.chart import Chart, bar_chart, localised
@@ -66,8 +69,9 @@ def sections(cdnow_tenth: Log) -> list[Section]:
 
 
 @pytest.fixture(scope="module")
-def page(sections: list[Section], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(tmp_path_factory.mktemp("report") / "report.html", sections, now=NOW)
+def page(sections: list[Section], cdnow_tenth: Log, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    findings = of_use(use_of_log(cdnow_tenth), cdnow_tenth.text())
+    return write_report(tmp_path_factory.mktemp("report") / "report.html", sections, findings=findings, now=NOW)
 
 
 class Words(HTMLParser):
@@ -196,4 +200,41 @@ def test_the_page_in_a_browser(page: Path, sections: list[Section], browser: obj
     assert view.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     assert view.title() == "Noria 报告"
     assert faults == []
+    view.close()
+
+
+ROWS = """() => [...document.querySelectorAll('.cards, .tiles, .findings')].map(grid => {
+  const rows = {};
+  for (const one of grid.children) {
+    const box = one.getBoundingClientRect();
+    rows[Math.round(box.top)] = Math.max(rows[Math.round(box.top)] || 0, box.right);
+  }
+  return Math.max(...Object.values(rows).map(end => Math.abs(Math.round(grid.getBoundingClientRect().right - end))));
+})"""
+
+
+def test_what_must_be_read_is_five_screens_and_cards_fill_their_row(
+    sections: list[Section], cdnow_tenth: Log, browser: object, tmp_path: Path
+) -> None:
+    """Of four times as many sections as here, too: a whole run's report has twenty."""
+    many = [
+        replace(section, key=f"{section.key}{turn}", charts=[replace(chart) for chart in section.charts])
+        for turn in range(4)
+        for section in sections
+    ][:-1]
+    findings = of_use(use_of_log(cdnow_tenth), cdnow_tenth.text()) * 3
+    path = write_report(tmp_path / "report.html", many, findings=findings[:3], now=NOW)
+    view = browser.new_page(viewport={"width": 1440, "height": 900})  # type: ignore[attr-defined]
+    for language in ("en", "zh"):
+        view.goto(f"{path.as_uri()}#{language}")
+        view.reload()
+        view.wait_for_selector("html[data-ready=yes]")
+        top = view.evaluate("document.getElementById('appendix').getBoundingClientRect().top + scrollY")
+        assert top <= 5 * 900
+        assert set(view.evaluate(ROWS)) == {0}  # every row of every grid ends where the grid does
+    places = view.evaluate(
+        "[...document.querySelectorAll('nav a, .more a, .back')].map(one => one.getAttribute('href').slice(1))"
+    )
+    assert len(places) == len(many) * 3 + 1
+    assert view.evaluate("places => places.every(one => document.getElementById(one))", places)
     view.close()

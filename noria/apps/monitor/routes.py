@@ -28,6 +28,7 @@ from .discovery import Discovery
 from .notify.brief import Material
 from .notify.routes import Notifier
 from .search import Search
+from .standing import Standing
 from .stories import Stories
 from .stream import LATEST, SetAside, Stream, erase_authors
 from .surge import NEGATIVE, Alert, Mention, Verdict, alert_dict, mention_dict
@@ -36,9 +37,6 @@ from .whom import Whom, first_classifier
 
 if TYPE_CHECKING:
     from noria.server.http.state import State
-
-_MOST_SOURCES = 1_000
-"""Sources whose last text is remembered."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Monitor:
         self._stories: dict[bool, Stories] = {}
         self.search = Search(self._streams, self._stories, self.settings)
         self.discovery = Discovery()
-        self._sources: dict[str, dict[str, Any]] = {}
+        self.standing = Standing()
         self._turn = asyncio.Lock()
         self._folder = Path()
 
@@ -143,7 +141,9 @@ class Monitor:
         await self._forget()
         self.stream().watch.unwatched_until = state.meter.now()
         aspects = {name: one.title for name, one in self.whom.aspects.given.items()}
-        material = Material(self.stream, lambda: self._stories[False], self._sources, self.topics, self.judge, aspects)
+        material = Material(
+            self.stream, lambda: self._stories[False], self.standing.brought, self.topics, self.judge, aspects
+        )
         await self.notifier.start(state, material)
         state.tasks.append(asyncio.create_task(self._look_after(state)))
 
@@ -240,7 +240,7 @@ class Monitor:
             labels = [str(feeling["label"]) for feeling in feelings]
             await asyncio.to_thread(self.search.keep, mentions, labels, aside, now, replay=replay)
             await asyncio.to_thread(self.discovery.take, mentions, vectors, aside, replay=replay)
-            self._note_sources(mentions, now)
+            self.standing.note(mentions, now)
             await self._record(context, raised, replay=replay)
         return Seen(mentions, aside, raised)
 
@@ -274,7 +274,7 @@ class Monitor:
         return raised
 
     def routes(self) -> Sequence[Route]:
-        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /stories, one of these, /sources, and those of its parts."""
+        """Return POST /texts, /clock and /alerts/{alert}, GET /windows, /alerts, /stories, one of these, and those of its parts."""
         return (
             Route("POST", "/texts", self._texts, body=Texts, reply=dict[str, Any]),
             Route("POST", "/clock", self._clock, body=Clock, reply=dict[str, Any]),
@@ -284,7 +284,7 @@ class Monitor:
             Route("POST", "/alerts/{alert}", self._judge, body=Judged, reply=dict[str, Any], people="agent"),
             Route("GET", "/stories", self._list_stories, query=WhichStories, reply=dict[str, Any]),
             Route("GET", "/stories/{story}", self._story, reply=dict[str, Any]),
-            Route("GET", "/sources", self._list_sources, reply=dict[str, Any]),
+            *self.standing.routes(),
             *self.notifier.routes(),
             *self.whom.routes(self.stream),
             *self.search.routes(),
@@ -360,18 +360,6 @@ class Monitor:
         if found is None:
             raise ApiError(404, "no such story", param="story", found=story)
         return found.as_dict(context.state.meter.now())
-
-    async def _list_sources(self, context: RequestContext) -> dict[str, Any]:
-        """Tell how many texts each source brought since the start, and when it brought the last one."""
-        return dict(self._sources)
-
-    def _note_sources(self, mentions: Sequence[Mention], now: datetime) -> None:
-        for mention in mentions:
-            if mention.source:
-                before = self._sources.pop(mention.source, {"texts": 0})
-                self._sources[mention.source] = {"texts": before["texts"] + 1, "last": now.isoformat()}
-        for name in list(self._sources)[:-_MOST_SOURCES]:
-            del self._sources[name]
 
     async def _vectors(self, context: RequestContext, texts: Sequence[str]) -> list[list[float]] | None:
         if self.embedder is None:

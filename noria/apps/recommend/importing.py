@@ -8,7 +8,7 @@ An event's id is made of the deed itself, so that the same deed is the same even
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def import_deeds(lake: Path, deeds: Deeds, secret: bytes, *, tenant: str = "", n
     count = 0
     with Outbox(lake, OUTBOX) as outbox:
         batch: list[Event] = []
-        for event in _events(deeds, secret, tenant, now):
+        for event in events_of(deeds, lambda user: pseudonym(user, secret), tenant, now):
             batch.append(event)
             if len(batch) == AT_ONCE:
                 outbox.append(batch)
@@ -58,12 +58,13 @@ def import_deeds(lake: Path, deeds: Deeds, secret: bytes, *, tenant: str = "", n
     return count + len(batch)
 
 
-def _events(deeds: Deeds, secret: bytes, tenant: str, now: float) -> Iterator[Event]:
+def events_of(deeds: Deeds, named: Callable[[str], str], tenant: str, now: float) -> Iterator[Event]:
+    """Yield deeds as events, oldest first; `named` gives a user's pseudonym, the others are as `import_deeds` has them."""
     ratings = deeds.kind == KINDS.index("rating")
     middle = float(np.median(deeds.value[ratings])) if ratings.any() else 0.0
     ordered = deeds.take(np.argsort(deeds.time, kind="stable"))
     shift = 0.0 if deeds.timed else now - float(ordered.time.max(initial=0.0))
-    names = [pseudonym(user, secret) for user in deeds.users]
+    names = [named(user) for user in deeds.users]
     columns = (ordered.user, ordered.item, ordered.kind, ordered.value, ordered.time)
     for user, item, kind, value, time in zip(*(column.tolist() for column in columns), strict=True):
         how = EVENT_KINDS.get(KINDS[kind])

@@ -129,7 +129,10 @@ class Memory:
         """Learn from an event on an item, whoever wrote it; others are passed over."""
         if event.kind not in LEARNED_FROM or event.outcome != "ok" or event.subject not in self.shelf.catalogue.places:
             return
-        self.position.loose.add(xxhash.xxh3_64_intdigest(event.id.encode()))
+        known = xxhash.xxh3_64_intdigest(event.id.encode())
+        if known in self.position.loose:  # an imported log that was sent again
+            return
+        self.position.loose.add(known)
         self._learn({name: getattr(event, name) for name in COLUMNS} | {"time": microseconds(event.time)})
 
     def capture(self) -> _Captured:

@@ -73,7 +73,7 @@ class Recommend:
         self.versions = [read_manifest(one).identity()[:12] if one else "" for one in (ranker, beside)]
         """Of the rankers, told by the events of what they showed; of text alone that of the model."""
         self.shelf = Shelf(self.settings, *(Ranker.open(one) if one else None for one in (ranker, beside)))
-        self.memory = Memory(Path(), self.shelf, self._key_of)
+        self.memory = Memory(Path(), self.shelf, self.key_of)
         self._search: Search | None = None
         self._turn = asyncio.Lock()
         self._waiting: list[tuple[Wanted, asyncio.Future[list[Pick]]]] = []
@@ -81,7 +81,7 @@ class Recommend:
 
     async def start(self, state: State) -> None:
         """Embed the items through the served model, those added before the last stop too, and learn what the lake holds of users."""
-        self.memory = Memory(state.lake, self.shelf, self._key_of)
+        self.memory = Memory(state.lake, self.shelf, self.key_of)
         wanted = on_offer(state.lake, self.items)
         ids = await asyncio.to_thread(self.memory.ids)
         # Rows as the snapshot numbers them; of what is gone the row stays.
@@ -175,7 +175,7 @@ class Recommend:
 
     def key_for(self, context: RequestContext, user: str) -> int:
         """Return the number that a user is known by: of their pseudonym, and their tenant where two may both know an `anna`."""
-        return self._key_of(context.tenant, context.state.meter.pseudonym(user))
+        return self.key_of(context.tenant, context.state.meter.pseudonym(user))
 
     def routes(self) -> Sequence[Route]:
         """Return GET /items, POST /items and /items/remove, /pick, /picks, /similar, /search, /history, /click and /buy, GET /loops."""
@@ -329,7 +329,8 @@ class Recommend:
                 one["reason"] = self.shelf.reason(key, pick).both()
         return told
 
-    def _key_of(self, tenant: str, user: str) -> int:
+    def key_of(self, tenant: str, user: str) -> int:
+        """Return the number that a user is known by, of a tenant and a pseudonym."""
         return key_of(tenant if self.settings.per_key else "", user)
 
     def check_count(self, count: int) -> None:

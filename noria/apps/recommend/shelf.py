@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal
@@ -154,6 +155,13 @@ class Shelf:
         """Return which of the rankers a user has: the same one always."""
         lot = xxhash.xxh3_64_intdigest(f"{self.settings.seed}/{key}".encode()) / 2**64
         return int(len(self.rankers) > 1 and lot < self.settings.trial)
+
+    def only(self, arm: int | None, *, taste: bool = True) -> Shelf:
+        """Return a shelf of the same items and users that leaves nothing to chance: one ranker's, or by text alone where None."""
+        other, ranker = copy(self), None if arm is None else self.rankers[arm]
+        other.settings, other.rankers = self.settings.replace(chance=0.0, trial=0.0, taste=taste), (ranker,)
+        other._columns = [np.zeros(0, np.int64) if arm is None else self._columns[arm]]
+        return other
 
     def choose(self, key: int, count: int, asked: Asked | None = None) -> list[Pick]:
         """Return `count` items for a user: what they have not seen first, then what they saw longest ago.

@@ -37,6 +37,8 @@ def run(context: Context) -> StageResult:
     """Analyse, and write the report with the sections of all stages."""
     from noria.grow.analysis import study_users
     from noria.grow.bundled import cdnow
+    from noria.grow.changes.finding import chosen, of_market, of_use
+    from noria.grow.changes.use import use_of_log
     from noria.grow.market.settings import TargetSettings
     from noria.grow.market.study import position
     from noria.grow.report.page import write_report
@@ -67,7 +69,7 @@ def run(context: Context) -> StageResult:
         market: MarketStudy = noria.forecast(horizon=HORIZON, seed=seed).study.study
         bar.advance()
         moved: Movement = noria.share(decompose=True).study.movement
-        served, served_section, own = _served(context.root / "lake")
+        served, served_section, own, told = _served(context.root / "lake")
         bar.advance()
         sections: list[Section] = [
             *stage_sections(context.root),
@@ -85,6 +87,7 @@ def run(context: Context) -> StageResult:
         write_report(
             context.root / "report.html",
             sections,
+            findings=chosen([*told, *of_market(market.market), *of_use(use_of_log(log), log.text())]),
             title=message("demo.title"),
             lead=message("demo.lead"),
         )
@@ -177,24 +180,26 @@ def _line(
     return "; ".join(parts)
 
 
-def _served(lake: Path) -> tuple[dict[str, Any], Any, list[Any]]:
-    """Return the facts, the section of the server's own use, and those of its own market; empty where nothing was served."""
+def _served(lake: Path) -> tuple[dict[str, Any], Any, list[Any], list[Any]]:
+    """Return the facts, the section of the server's own use, those of its own market, and findings; empty where nothing was served."""
     from noria.core.errors import InputError
     from noria.grow.log.lake import connect, events
     from noria.grow.log.read import log_of_events
+    from noria.grow.report.compose import findings_of
     from noria.grow.report.sections.own import own_sections
     from noria.grow.report.sections.usage import usage_section
     from noria.grow.usage import usage
     from noria.grow.users.activity import growth
 
     if not lake.is_dir():
-        return {}, None, []
+        return {}, None, [], []
     table = events(lake, connect())
     try:
         use = usage(table)
-        account = growth(log_of_events(table), "day")
+        opened = log_of_events(table)
+        account = growth(opened, "day")
     except InputError:  # a server that was started and never asked
-        return {}, None, []
+        return {}, None, [], []
     facts = {
         "events": use.events,
         "users": use.users,
@@ -208,7 +213,7 @@ def _served(lake: Path) -> tuple[dict[str, Any], Any, list[Any]]:
         "growth": [row.as_dict() for row in account.segment()],
         "defects": account.defects(),
     }
-    return facts, usage_section(use, account), own_sections(table, targets=False)
+    return facts, usage_section(use, account), own_sections(table, targets=False), findings_of(opened, lake)
 
 
 def _market_facts(market: MarketStudy) -> dict[str, Any]:

@@ -142,6 +142,7 @@ async def _replay(context: Context, server: Server, chosen: Plan) -> Found:
     from noria.apps.recommend.readers import make_readers, opens, topics_of
     from noria.apps.support.faq import read_faq
     from noria.apps.support.judging import figures_of
+    from noria.lake.simulated import mark_simulated
     from noria.tasks.items import read_items
 
     from . import replay
@@ -154,6 +155,7 @@ async def _replay(context: Context, server: Server, chosen: Plan) -> Found:
     topics = topics_of(news)
     readers = make_readers(chosen.readers, topics, seed)
     keys = [server.state.keys.make(f"simulated customer {number + 1}") for number in range(CUSTOMERS)]
+    mark_simulated(server.state.lake, [key.split("_")[1] for key in keys])
     total = sum(map(len, stream.windows)) + chosen.questions * 2 + chosen.readers * chosen.rounds * 2 + chosen.prompts
     async with httpx.AsyncClient(timeout=60) as http:
         with context.report.bar("replay", total=total, unit="request") as bar:

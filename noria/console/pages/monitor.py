@@ -1,4 +1,4 @@
-"""Monitor: what was said over time, every alert with its proof and what one says of it, stories, discovered topics, and a search."""
+"""Monitor: what was said over time, alerts with their proof and verdicts, stories, topics, a search; sources, and who is notified."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from noria.console.session import require
 from noria.console.shell import View, block, card, empty, heading, paragraph
 from noria.console.words import Words
 from noria.core.figure import Figure, number, proportion
+from noria.core.messages import key_name
 from noria.server.http.keys import may
 
-from . import monitor_found, monitor_time
+from . import monitor_found, monitor_people, monitor_time
 from .monitor_found import text_item
 from .monitor_time import moment
 
@@ -35,9 +36,15 @@ async def show(view: View) -> None:
     from noria.apps.monitor.routes import Monitor
 
     app = next((one for one in view.state.apps if isinstance(one, Monitor)), None)
-    if app is None or not app.shown.windows:
-        command = "noria demo" if app is None else "POST /v1/apps/monitor/texts"
-        empty(view.words, "monitor.empty", command)
+    if app is None:
+        empty(view.words, "monitor.empty", "noria demo")
+        return
+    titles = {topic: titled(app, topic, view.words) for topic in app.topics.names}
+    people = monitor_people.SubscriptionsCard(view, app, titles)
+    if not app.shown.windows:  # nothing was said yet: what is heard and who is notified can be seen to
+        empty(view.words, "monitor.empty", "POST /v1/apps/monitor/texts")
+        _sources(view, app)
+        await people.draw()
         return
     await app.discovery.shown(replay=not app.shown.bounded)
     seen = _stamp(app)
@@ -53,8 +60,27 @@ async def show(view: View) -> None:
             content.refresh()
 
     content()
-    titles = {topic: titled(app, topic, view.words) for topic in app.topics.names}
     monitor_found.SearchCard(view.words, app, titles).draw()
+    _sources(view, app)
+    await people.draw()
+    ui.timer(SECONDS_BETWEEN_LOOKS, look)
+
+
+def _sources(view: View, app: Monitor) -> None:
+    """Show the sources, and show them anew whenever somebody says how they stand."""
+    seen = app.standing.changes
+
+    @ui.refreshable
+    def content() -> None:
+        monitor_people.sources(view.words, app)
+
+    def look() -> None:
+        nonlocal seen
+        if app.standing.changes != seen:
+            seen = app.standing.changes
+            content.refresh()
+
+    content()
     ui.timer(SECONDS_BETWEEN_LOOKS, look)
 
 
@@ -91,7 +117,8 @@ def _content(view: View, app: Monitor, now: datetime) -> None:
 
 def titled(app: Monitor, topic: str, words: Words) -> str:
     """Return a topic's title in the language of the page."""
-    return str(app.topics.titles.get(topic, {}).get(words.language) or words.phrase(topic)).capitalize()
+    title = str(app.topics.titles.get(topic, {}).get(words.language) or key_name(topic)[words.language])
+    return title if title == topic else title[:1].upper() + title[1:]
 
 
 def negative_share(windows: Windows, topic: str, title: str, source: str) -> Figure:

@@ -19,7 +19,7 @@ from noria.core.figure import Figure, proportion
 if TYPE_CHECKING:
     from noria.apps.monitor.routes import Monitor
 
-ENOUGH = 20
+ENOUGH = charts.ENOUGH
 """Texts that a point of the line rests on: windows are joined until there are so many."""
 MOST_NAMES = 20
 _CALM, _BAD = "#a9c6cc", "#c2543c"
@@ -172,12 +172,7 @@ def timeline(shown: Sequence[Slot], words: Words) -> charts.Options:
         "label": {"formatter": "!", "color": "#fff"},
         "itemStyle": {"color": "#a8482c"},
     }
-    found = points(shown)
-    line = charts.line(share, [[moment(one.start), round(100 * one.share.value, 1)] for one in found])
-    spread = [
-        [moment(one.start), round(100 * (one.share.low or 0), 1), round(100 * (one.share.high or 0), 1)]
-        for one in found
-    ]
+    found = charts.course(share, [(moment(one.start), one.share) for one in points(shown)], shaded=True)
     below = {"xAxisIndex": 1, "yAxisIndex": 1}
     options["series"] = [
         {**bar, "name": negatives, "data": [slot.negatives for slot in shown], "itemStyle": {"color": _BAD}},
@@ -188,8 +183,7 @@ def timeline(shown: Sequence[Slot], words: Words) -> charts.Options:
             "itemStyle": {"color": _CALM},
             "markPoint": {**pin, "data": surges},
         },
-        {**line, **below},
-        *({**one, **below} for one in charts.band(share, spread)),
+        *({**one, **below} for one in found),
     ]
     return options
 

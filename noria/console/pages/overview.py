@@ -1,7 +1,8 @@
-"""Overview: the wheel build -> ship -> grow, each wing with its live headline figures, and the ledger below."""
+"""Overview: in three sentences what changed and what to do; then the wheel build -> ship -> grow with its headline figures, and the ledger."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from nicegui import ui
@@ -9,9 +10,12 @@ from nicegui import ui
 from noria.console import records
 from noria.console.figures import figure_html, figure_line
 from noria.console.records import StageRecord
-from noria.console.shell import View, block, card, empty, foreign, link
+from noria.console.shell import MENU, View, block, card, empty, foreign, link
 from noria.console.wheel import wheel
+from noria.core.errors import NoriaError
 from noria.core.figure import Figure
+from noria.core.messages import Message
+from noria.grow.changes.finding import Finding
 
 WINGS: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     # wing -> (the stages whose figures it shows, the pages it leads to)
@@ -30,10 +34,72 @@ FIRST = (
 """Figures that stand for their stage before those it names first."""
 MOST_TOLD = 3
 SECONDS_BETWEEN_LOOKS = 3.0
+SECONDS_BETWEEN_FINDINGS = 15.0
+_NAMES = ("text", "model", "measure")
+"""Values of messages that are names of the data."""
+PATHS = {name: path for pages in MENU.values() for name, path in pages}
 
 
-def show(view: View) -> None:
+async def show(view: View) -> None:
     """Draw the page, and draw it anew whenever a stage or a model of the run changes."""
+    summary = view.console.summary
+    place = block("", "findings-place").props('aria-live="polite"')
+    drawn = ""
+
+    async def find() -> None:
+        nonlocal drawn
+        try:
+            made = findings_html(await summary.findings(), view)
+        except NoriaError as error:  # the lake cannot be read: its own words
+            made = f'<div class="note warn" role="alert" translate="no">{escape(str(error))}</div>'
+        if made != drawn:
+            drawn = made
+            place.set_content(made)
+
+    if summary.ready:
+        await find()
+    else:
+        place.set_content(f'<p class="soft" data-waiting>{escape(view.words("app.working"))}</p>')
+    _drawn(view)
+    ui.timer(SECONDS_BETWEEN_FINDINGS, find)
+    if not summary.ready:
+        await ui.context.client.connected()
+        await find()
+
+
+def findings_html(found: Sequence[Finding], view: View) -> str:
+    """Return the sentences as a list, each with its mark, what to do and what it rests on."""
+    words = view.words
+    items = []
+    for one in found:
+        mark = ""
+        if one.simulated:
+            mark = f' <span class="chip build" data-simulated>{escape(one.simulated[words.language])}</span>'
+        evidence = f'<p class="finding-evidence">{_text_html(one.evidence, words.language)}</p>' if one.evidence else ""
+        target = link(PATHS[one.place])
+        items.append(
+            f'<li class="finding {one.tone}" data-finding="{escape(one.key, quote=True)}">'
+            f"<p>{_text_html(one.sentence, words.language)}{mark}</p>"
+            f'<p class="finding-do"><a href="{target}">{_text_html(one.do, words.language)}</a></p>{evidence}</li>'
+        )
+    return f'<ol class="findings">{"".join(items)}</ol>'
+
+
+def _text_html(text: Message, language: str) -> str:
+    """Return a message as HTML, with names of the data in it marked as what no browser should translate."""
+    return f'<span translate="no">{escape(text[language])}</span>' if _names(text) else escape(text[language])
+
+
+def _names(text: Message) -> bool:
+    """Return whether a message holds a name of the data, such as a model's, or a source."""
+    return any(
+        _names(value) if isinstance(value, Message) else name in _NAMES and not str(value).isdigit()
+        for name, value in text.values.items()
+    )
+
+
+def _drawn(view: View) -> None:
+    """Draw the cards, and draw them anew whenever a stage or a model of the run changes."""
     seen = records.signature(view.root)
 
     @ui.refreshable

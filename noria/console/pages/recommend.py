@@ -1,4 +1,4 @@
-"""Recommend: articles for a simulated reader, who opens some of them and changes what comes next."""
+"""Recommend: picks for a simulated reader, two rankers side by side for a real one, coverage and lift over time, and files to bring."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from noria.console.metered import metered
 from noria.console.records import figure_of, stages
 from noria.console.shell import View, block, card, empty, heading, paragraph, problem
 from noria.core.errors import NoriaError
+from noria.lake.simulated import SIMULATED
+
+from . import recommend_compare, recommend_files, recommend_time
 
 if TYPE_CHECKING:
     from noria.apps.recommend.routes import Recommend
@@ -23,7 +26,7 @@ COUNT = 5
 CHIPS = {"taste": "chip grow", "popular": "chip", "chance": "chip build", "again": "chip", "sponsored": "chip build"}
 
 
-def show(view: View) -> None:
+async def show(view: View) -> None:
     """Draw the page."""
     from noria.apps.recommend.routes import Recommend
 
@@ -31,10 +34,13 @@ def show(view: View) -> None:
     if app is None:
         empty(view.words, "recommend.empty", "noria demo")
         return
-    if not app.items:
+    if app.items:
+        _Bench(view, app).draw()
+        recommend_compare.Compare(view, app).draw()
+        await recommend_time.show(view, app)
+    else:
         empty(view.words, "recommend.no_items", "noria ship recommend MODEL items.jsonl")
-        return
-    _Bench(view, app).draw()
+    recommend_files.Files(view, app).draw()
 
 
 class _Bench:
@@ -79,7 +85,7 @@ class _Bench:
 
     async def pick(self) -> None:
         try:
-            async with metered(self.view, app=self.app.name) as context:
+            async with metered(self.view, self.app.name, SIMULATED) as context:
                 self.picks = await self.app.pick(context, self.reader.value, COUNT)
                 key, shelf = self.app.key_for(context, self.reader.value), self.app.shelf
                 self.reasons = {one.item.id: shelf.reason(key, one)[self.words.language] for one in self.picks}
@@ -91,7 +97,7 @@ class _Bench:
 
     async def open(self, item: Item) -> None:
         try:
-            async with metered(self.view, app=self.app.name) as context:
+            async with metered(self.view, self.app.name, SIMULATED) as context:
                 self.app.act(context, "click", self.reader.value, item.id)
         except NoriaError as error:
             with self.shelf:

@@ -65,13 +65,8 @@ def weekly_chart(report: Report, words: Words) -> charts.Options:
     options["xAxis"].update(type="category", data=[_day(week.begins) for week in report.weeks], boundaryGap=False)
     options["yAxis"].update(min=0, max=100)
     for index, (measure, name) in enumerate(names.items()):
-        points = [
-            [_day(week.begins), round(100 * one.value, 1)]
-            for week in report.weeks
-            for one in week.figures
-            if one.name == measure
-        ]
-        options["series"].append(charts.line(name, points, index))
+        points = [(_day(week.begins), one) for week in report.weeks for one in week.figures if one.name == measure]
+        options["series"] += charts.course(name, points, index)
     return options
 
 

@@ -151,7 +151,7 @@ def _habits(log: Log, unit: Period) -> tuple[tuple[Figure, ...], tuple[Chart, ..
 
     way, often = journey(log, unit), power(log)
     figures = [*way.figures(), *often.figures()]
-    drawn = [power_chart(often)]
+    drawn = [power_chart(often)] if often.habit else []
     kinds = [retention(log, unit, kind) for kind in KINDS]
     if any(len(kept.curve()) > 2 for kept in kinds):
         drawn.append(kinds_chart(kinds))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from noria.core.errors import InputError, SettingError
@@ -13,12 +15,14 @@ from noria.grow.analysis import study_market, study_users
 from noria.grow.answers.panel import Panel
 from noria.grow.answers.study import study_answers
 from noria.grow.bundled import CHATBOTS, chatbot_shares
+from noria.grow.changes.finding import Finding, chosen, of_market, of_use
+from noria.grow.changes.use import day_before, use_of_events, use_of_log
 from noria.grow.forecast.ahead import look_ahead
 from noria.grow.forecast.study import period_for, study_users_ahead
 from noria.grow.log.log import Log
 from noria.grow.market.bases import without
 from noria.grow.market.settings import BasisSettings, DriverSettings, ListingSettings, PotentialSettings, TargetSettings
-from noria.grow.market.share import Unlisted
+from noria.grow.market.share import Unlisted, shares
 from noria.grow.market.study import drivers, movement, position, reach_of, sizes_of
 from noria.grow.promote.planning import study_plan
 from noria.grow.promote.settings import PlanBasis
@@ -26,6 +30,7 @@ from noria.grow.series.series import Series, read_series
 from noria.grow.settings import AheadSettings, LogSettings, MarketSettings, UserSettings
 from noria.grow.usage import usage
 from noria.grow.users.study import UserStudy, open_log
+from noria.lake.simulated import simulated_tenants
 
 from .page import Section
 from .sections.answers import answers_section
@@ -46,6 +51,17 @@ FURTHER = ("level", "flow", "rivals", "generations")
 """What the series can be forecast as beside shares, which the market's own section has."""
 
 
+@dataclass
+class Composed:
+    """What stands in a report."""
+
+    sections: list[Section] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    """The sentences that it begins with."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Each part that cannot be told -> why."""
+
+
 def compose(
     log: str | Path | None,
     settings: LogSettings,
@@ -61,8 +77,8 @@ def compose(
     basis: PlanBasis,
     listing: ListingSettings,
     ahead: AheadSettings | None = None,
-) -> tuple[list[Section], dict[str, str]]:
-    """Return the sections of the report, and each part that cannot be told with the reason why.
+) -> Composed:
+    """Return the sections of the report, the sentences that it begins with, and each part that cannot be told with the reason why.
 
     Args:
         log: a lake's folder, a file, or the address of an engine; the bundled purchases where None.
@@ -88,8 +104,10 @@ def compose(
     points = _points(log, series, market, drive, happenings, sizing, listing, ahead)
     with stage(message("progress.report"), total=3) as bar, closing(open_log(log, settings)) as opened:
         sections = _of_users(opened, settings, user_settings, market, left_out)
+        findings = findings_of(opened, Path(log) if log is not None else None)
         bar.advance()
         if points is not None:
+            findings += _moved(points, market, listing.unlisted)
             sections += _of_market(points, market, listing.unlisted, drive, happenings, left_out)
         if potential or sizing.ceiling:
             sizes = sizes_of(potential, sizing) if potential else None
@@ -109,7 +127,30 @@ def compose(
     if basis.experiment is not None or basis.spend is not None:
         lake = Path(log) if log is not None and Path(log).is_dir() else None
         sections += promotion_sections(study_plan(lake, basis))
-    return sections, left_out
+    return Composed(sections, chosen(findings), left_out)
+
+
+def findings_of(opened: Log, lake: Path | None = None) -> list[Finding]:
+    """Return what changed in the use that a log tells of: of a lake's events in shares, too, such as of those who were handed over.
+
+    Args:
+        opened: the log.
+        lake: the folder of the lake, where it is of one.
+    """
+    if opened.facts is None:
+        return of_use(use_of_log(opened), opened.text())
+    # A server's own day goes on: only a day that is over can be compared.
+    last = min(opened.as_of, day_before(datetime.now(UTC), opened.calendar))
+    made_up = simulated_tenants(lake) if lake is not None else ()
+    use = use_of_events(opened.facts, opened.calendar, last, made_up)
+    return of_use(use, opened.text()) if use else []
+
+
+def _moved(points: Series, market: MarketSettings, unlisted: Unlisted) -> list[Finding]:
+    try:
+        return of_market(shares(points, market.measure, market.market, unlisted=unlisted))
+    except InputError:
+        return []  # the market's own section says why
 
 
 def _check_further(ahead: AheadSettings) -> None:

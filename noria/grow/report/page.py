@@ -1,6 +1,9 @@
-"""One self-contained HTML page: figures with their proof, charts and tables, in English and Chinese.
+"""One self-contained HTML page: what changed, a card a section, then all figures with their proof, in English and Chinese.
 
     write_report("report.html", [Section("users", message("users.users_2.title"), charts=[growth_chart(growth)])])
+
+A page of more than `WHOLE` sections begins with a card of each, which holds its first figures and its first chart; the rest of it stands in
+the appendix, to which the card leads. So what must be read is a few screens, however much there is to look up.
 
 The page needs no network and no second file: it carries its styles, its charts' data and the chart library. Every figure
 shows n, its interval, its source with licence and as-of date, and one sentence that says what it means. A switch changes
@@ -24,12 +27,23 @@ from noria.core.errors import PackageError
 from noria.core.figure import Figure, number
 from noria.core.folder import write_bytes
 from noria.core.messages import Message, message
+from noria.grow.changes.finding import Finding
 
 from .charts.chart import Chart, Text, cited_data, in_both
 
 Wing = Literal["build", "ship", "grow"]
 NAME = 24
 """Characters up to which a cell that reads the same in every language is a name."""
+WHOLE = 2
+"""Sections up to which a page has no cards: each stands whole."""
+FIGURES = 3
+"""Figures of a card."""
+CHARTS, MANY = 8, 10
+"""Cards that hold a chart, and sections above which half as many do: with more of them the page would be longer than anybody reads."""
+NOTE = 260
+"""Characters up to which a section's first note stands in its card."""
+CHART_PIXELS = 210
+"""Height of a chart in a card."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +95,20 @@ def write_report(
     target: str | Path,
     sections: Sequence[Section],
     *,
+    findings: Sequence[Finding] = (),
     title: Text | None = None,
     lead: Text | None = None,
     now: datetime | None = None,
 ) -> Path:
     """Write the page whole or not at all, and return its path.
+
+    Args:
+        target: where to.
+        sections: what stands in it, in this order.
+        findings: the sentences that it begins with.
+        title: of the page.
+        lead: below the title.
+        now: when it is made.
 
     Raises:
         PackageError: the package that brings the chart library is missing.
@@ -95,8 +118,19 @@ def write_report(
     title = title or message("report.title")
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     charts = [chart for section in sections for chart in section.charts]
-    body = "".join(_section(section, charts) for section in sections)
     links = "".join(f'<li><a href="#{escape(section.key)}">{_both(section.title)}</a></li>' for section in sections)
+    if len(sections) <= WHOLE:
+        body = "".join(_section(section, charts) for section in sections)
+    else:
+        most = CHARTS if len(sections) <= MANY else CHARTS // 2
+        drawn = [section.charts[0] for section in sections if section.charts][:most]
+        cards = "".join(_card(section, charts, drawn) for section in sections)
+        whole = "".join(_section(section, charts, drawn, back=True) for section in sections)
+        body = (
+            f'<div class="cards">{cards}</div><h2 class="appendix" id="appendix">{_both(message("report.appendix"))}</h2>'
+            f"{whole}"
+        )
+        links += f'<li><a href="#appendix">{_both(message("report.appendix"))}</a></li>'
     made = message("report.made", moment=moment, version=__version__)
     page = f"""<!doctype html>
 <html lang="en" data-language="en" data-title-en="{escape(title)}" data-title-zh="{escape(title["zh"])}">
@@ -111,7 +145,7 @@ def write_report(
 <header class="top"><div><h1>{_both(title)}</h1>{_paragraph(lead) if lead else ""}<p>{_both(made)}</p></div>
 <button class="language" type="button"><span lang="en">中文</span><span lang="zh">English</span></button></header>
 <nav><ul>{links}</ul></nav>
-<main>{body}</main>
+<main>{_findings(findings, sections)}{body}</main>
 <footer><p>{_both(message("report.foot"))}</p>
 <p>{_both(message("report.charts_by"))}</p></footer>
 <script type="application/json" id="charts">{_json([in_both(chart.options) for chart in charts])}</script>
@@ -124,35 +158,100 @@ def write_report(
     return target
 
 
-def _section(section: Section, charts: Sequence[Chart]) -> str:
-    parts = [f'<section id="{escape(section.key)}" class="{section.wing}"><h2>{_both(section.title)}</h2>']
+def _findings(found: Sequence[Finding], sections: Sequence[Section]) -> str:
+    """Return the sentences; each leads to the section that shows more of it, where there is one."""
+    keys = {section.key for section in sections}
+    items = []
+    for one in found:
+        target = next((key for key in _SHOWN_IN.get(one.place, ()) if key in keys), "")
+        do = f'<a href="#{target}">{_both(one.do)}</a>' if target else _both(one.do)
+        mark = f' <span class="mark">{_both(one.simulated)}</span>' if one.simulated else ""
+        evidence = f'<p class="source">{_both(one.evidence)}</p>' if one.evidence else ""
+        items.append(f'<li class="{one.tone}"><p>{_both(one.sentence)}{mark}</p><p class="do">{do}</p>{evidence}</li>')
+    return f'<ol class="findings">{"".join(items)}</ol>' if items else ""
+
+
+_SHOWN_IN = {
+    "users": ("users",),
+    "health": ("usage",),
+    "proposals": ("usage",),
+    "service": ("usage",),
+    "recommend": ("usage",),
+    "promote": ("plan", "users"),
+    "market": ("movement", "market"),
+}
+"""Place of a finding -> the sections that show more of it, the best first."""
+
+
+def _card(section: Section, charts: Sequence[Chart], drawn: Sequence[Chart]) -> str:
+    """Return a section's title, lead (of a wide one) and first note, its first figures with what they rest on, its first chart, and the way to the rest."""
+    key = escape(section.key)
+    own = [chart for chart in section.charts[:1] if any(chart is one for one in drawn)]
+    parts = [f'<section id="{key}" class="{"wide " if own else ""}{section.wing}"><h2>{_both(section.title)}</h2>']
+    if section.text and (own or not section.figures):
+        parts.append(f'<p class="lead">{_both(section.text)}</p>')
+    parts += [f'<p class="note">{_both(note)}</p>' for note in section.notes[:1] if len(note) <= NOTE]
+    some = section.figures[:FIGURES]
+    sources = [_source(shown.source or shown.figure.source, shown.licence, shown.as_of) for shown in some]
+    shared = sources[0] if len(set(sources)) == 1 else ""
+    if some:
+        tiles = [_tile(shown, "" if shared else source) for shown, source in zip(some, sources, strict=True)]
+        parts.append(f'<div class="tiles">{"".join(tiles)}</div>{shared}')
+    parts += [_plot(chart, charts, CHART_PIXELS) for chart in own]
+    parts.append(f'<p class="more"><a href="#{key}-all">{_both(message("report.all"))}</a></p></section>\n')
+    return "".join(parts)
+
+
+def _tile(shown: Shown, source: str) -> str:
+    """Return a figure in short: value, interval, n; what it means stands in the appendix."""
+    interval, small = _proof(shown)
+    return (
+        f'<div class="tile"><div class="name">{_both(shown.name)}</div><div class="value">{_form(shown.figure.value, shown.percent)}{small}</div>'
+        f'<div class="interval">{interval} · n={shown.figure.n:,}</div>{source}</div>'
+    )
+
+
+def _section(section: Section, charts: Sequence[Chart], drawn: Sequence[Chart] = (), *, back: bool = False) -> str:
+    """Return all of a section but the charts that its card has drawn."""
+    key = escape(section.key)
+    up = f' <a class="back" href="#{key}" aria-label="{escape(section.title)}">↑</a>' if back else ""
+    title = f"<h2>{_both(section.title)}{up}</h2>"
+    parts = [f'<section id="{key}{"-all" if back else ""}" class="{section.wing}">{title}']
     if section.text:
         parts.append(_paragraph(section.text))
     parts += [f'<p class="note">{_both(note)}</p>' for note in section.notes]
     if section.figures:
         parts.append('<div class="figures">' + "".join(_figure(shown) for shown in section.figures) + "</div>")
-    for chart in section.charts:
-        place = next(index for index, other in enumerate(charts) if other is chart)
-        parts.append(
-            f'<div class="plot"><h3>{_both(chart.title)}</h3>{_paragraph(chart.meaning)}'
-            f'<div class="chart" data-chart="{place}" style="height:{chart.height}px"></div>'
-            f"{_source(chart.source)}</div>"
-        )
+    parts += [_plot(chart, charts) for chart in section.charts if not any(chart is one for one in drawn)]
     parts += [_table(table) for table in section.tables]
     return "".join(parts) + "</section>\n"
 
 
-def _figure(shown: Shown) -> str:
+def _plot(chart: Chart, charts: Sequence[Chart], height: int = 0) -> str:
+    place = next(index for index, other in enumerate(charts) if other is chart)
+    return (
+        f'<div class="plot"><h3>{_both(chart.title)}</h3>{_paragraph(chart.meaning)}'
+        f'<div class="chart" data-chart="{place}" style="height:{height or chart.height}px"></div>'
+        f"{_source(chart.source)}</div>"
+    )
+
+
+def _proof(shown: Shown) -> tuple[str, str]:
+    """Return the interval of a figure, and its unit, as HTML."""
     figure = shown.figure
     unit = shown.unit or figure.unit
     small = f" <small>{_both(unit)}</small>" if unit and not shown.percent else ""
     if figure.low is None or figure.high is None or figure.low == figure.high:
-        interval = _both(message("report.exact"))
-    else:
-        low, high = _ends(figure.low, figure.high, shown.percent)
-        level = f"{figure.level:.0%}"
-        name = message("report.bounds") if figure.level == 1 else message("report.interval", level=level)
-        interval = _both(message("report.interval_from_to", name=name, low=low, high=high))
+        return _both(message("report.exact")), small
+    low, high = _ends(figure.low, figure.high, shown.percent)
+    level = f"{figure.level:.0%}"
+    name = message("report.bounds") if figure.level == 1 else message("report.interval", level=level)
+    return _both(message("report.interval_from_to", name=name, low=low, high=high)), small
+
+
+def _figure(shown: Shown) -> str:
+    figure = shown.figure
+    interval, small = _proof(shown)
     baseline = ""
     if figure.baseline is not None:
         value = _form(figure.baseline, shown.percent)

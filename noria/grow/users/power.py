@@ -20,6 +20,8 @@ from noria.grow.series.series import Floats
 
 TOPS = (0.01, 0.1)
 """The parts of the users, most active first, whose part of the acts is told."""
+HABIT_DAYS = 14
+"""Days of a log from which active days are told: on one day nobody has a habit, and a week holds no second Monday."""
 _DRAWS = 400
 
 
@@ -42,9 +44,14 @@ class Power:
         """Users active on any of the days."""
         return sum(self.histogram)
 
+    @property
+    def habit(self) -> bool:
+        """Return whether the log is long enough to tell a habit."""
+        return self.days >= HABIT_DAYS
+
     def figures(self) -> list[Figure]:
-        """Return all of them."""
-        return [self.often, *self.top, self.gini]
+        """Return all of them that the log is long enough for."""
+        return [*([self.often] if self.habit else []), *self.top, self.gini]
 
 
 def power(log: Log, days: int = 28, *, seed: int = 0) -> Power:

@@ -44,8 +44,7 @@ def webhook(notice: Notice, key: str, subscription: str) -> dict[str, Any]:
         "judge": notice.judge,
         notice.kind: notice.facts,
     }
-    kind = "monitor.alert" if notice.kind == "alert" else "monitor.brief"
-    return {"type": kind, "timestamp": notice.made, "data": data}
+    return {"type": f"monitor.{notice.kind}", "timestamp": notice.made, "data": data}
 
 
 def wecom(notice: Notice) -> dict[str, Any]:

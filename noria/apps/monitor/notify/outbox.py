@@ -32,6 +32,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS begun (place INTEGER PRIMARY KEY CHECK (place = 1))",
     "CREATE TABLE IF NOT EXISTS alerts (id TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS subscriptions (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS paused (name TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS digests (subscription TEXT PRIMARY KEY, until TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS deliveries (place INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, "
     "subscription TEXT NOT NULL, about TEXT NOT NULL, made INTEGER NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, "
@@ -145,8 +146,9 @@ class Outbox:
         return now
 
     def due(self, now: datetime, most: int) -> list[Kept]:
-        """Return what is to be sent now, the oldest first."""
-        return self._select("state = 'waiting' AND due <= ? ORDER BY due, place LIMIT ?", (microseconds(now), most))
+        """Return what is to be sent now, the oldest first; not what goes to a subscription that is paused."""
+        where = "state = 'waiting' AND due <= ? AND subscription NOT IN (SELECT name FROM paused) ORDER BY due, place LIMIT ?"
+        return self._select(where, (microseconds(now), most))
 
     def begin(self, key: str, content: str) -> tuple[str, int]:
         """Note that a message is being sent; return its words, those of its first try, and which try this is."""
@@ -213,6 +215,19 @@ class Outbox:
             kept = json.dumps(value, ensure_ascii=False)
             connection.execute("INSERT OR REPLACE INTO subscriptions VALUES (?, ?)", (name, kept))
 
+    def paused(self) -> frozenset[str]:
+        """Return the subscriptions to which nothing is sent."""
+        with self._reading() as connection:
+            return frozenset(name for (name,) in connection.execute("SELECT name FROM paused"))
+
+    def pause(self, name: str, *, paused: bool) -> None:
+        """Keep that nothing is sent to a subscription, or that something is again."""
+        with self._writing() as connection:
+            if paused:
+                connection.execute("INSERT OR IGNORE INTO paused VALUES (?)", (name,))
+            else:
+                connection.execute("DELETE FROM paused WHERE name = ?", (name,))
+
     def unsubscribe(self, name: str) -> bool:
         """Forget a subscription and what it was still to be sent; return whether there was one."""
         with self._writing() as connection:
@@ -220,6 +235,7 @@ class Outbox:
             if found:
                 connection.execute("DELETE FROM deliveries WHERE subscription = ?", (name,))
                 connection.execute("DELETE FROM digests WHERE subscription = ?", (name,))
+                connection.execute("DELETE FROM paused WHERE name = ?", (name,))
         return bool(found)
 
     def _insert(self, connection: sqlite3.Connection, planned: Sequence[Planned], now: datetime) -> None:

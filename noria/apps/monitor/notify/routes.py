@@ -25,13 +25,10 @@ from starlette.responses import HTMLResponse, Response
 from noria.apps.monitor.stream import EARLIEST, LATEST
 from noria.apps.monitor.surge import Alert, alert_dict
 from noria.apps.monitor.topics import Topics
-from noria.core.errors import PackageError, SettingError
 from noria.core.messages import Language, Message, message
 from noria.core.settings import time_zone
 from noria.server.errors import ApiError
-from noria.server.http.admission import check_role
 from noria.server.http.context import RequestContext
-from noria.server.http.fields import Body, Name
 from noria.server.http.keys import Caller, Limits
 from noria.server.http.routing import Raw, Route
 from noria.server.meter import read_secret
@@ -43,7 +40,8 @@ from .pages import HEADERS, brief_html, brief_markdown, verdict_page
 from .phrasing import phrased
 from .senders import Senders
 from .sending import Sending
-from .settings import NOBODY, AnySubscription, Notified, check, check_foreign, subscription_of
+from .settings import NOBODY, AnySubscription, Notified
+from .subscribing import Subscriptions
 
 if TYPE_CHECKING:
     from noria.server.http.state import State
@@ -53,31 +51,6 @@ VERDICT_BYTES = 1_024
 VERDICTS_MINUTE = 60
 """Requests a minute from one address to the pages that need no key."""
 _TOKEN = re.compile(r"([0-9a-f-]{36})\.([0-9a-f]{32})")
-_Listed = Annotated[list[Name], Field(max_length=200)]
-
-
-class NewSubscription(Body):
-    """POST /subscriptions: the keys of a `[[subscription]]`; see docs/monitor-telling.md."""
-
-    name: Name
-    kind: Literal["webhook", "email", "wecom", "feishu", "dingtalk", "slack", "apprise"]
-    topics: _Listed = Field(default_factory=list)
-    entities: _Listed = Field(default_factory=list)
-    sources: _Listed = Field(default_factory=list)
-    severity: Literal["low", "medium", "high"] = "low"
-    false_alarms_a_week: float | None = None
-    language: Language = "en"
-    zone: Name = "UTC"
-    quiet: _Listed = Field(default_factory=list)
-    digest: Literal["", "daily", "weekly"] = ""
-    at: Name = "08:00"
-    weekday: Name = "mon"
-    url: Annotated[str, Field(max_length=2_048)] = ""
-    """Of a webhook."""
-    secret_env: Name = ""
-    url_env: Name = ""
-    to: _Listed = Field(default_factory=list)
-    """Readers of an e-mail."""
 
 
 class WhichBrief(BaseModel):
@@ -108,9 +81,8 @@ class Notifier:
 
     def __init__(self, notified: Notified = NOBODY, environ: Mapping[str, str] = os.environ) -> None:
         self.settings = notified.settings
-        self._file = {one.name: one for one in notified.subscriptions}
+        self.subscribed = Subscriptions(notified, environ)
         self._environ = environ
-        self._made: dict[str, AnySubscription] = {}
         self._secret = b""
         self._stale = False
         """An author was erased before the outbox was opened."""
@@ -126,10 +98,10 @@ class Notifier:
         """
         told = [
             message("notify.budget", name=one.name, asked=one.false_alarms_a_week, raised=raised)
-            for one in self._file.values()
+            for one in self.subscribed.file.values()
             if one.false_alarms_a_week is not None and one.false_alarms_a_week > raised
         ]
-        return told + ([message("notify.links")] if self._file and not self.settings.address else [])
+        return told + ([message("notify.links")] if self.subscribed.file and not self.settings.address else [])
 
     async def start(self, state: State, material: Material) -> None:
         """Go on with what was still to be sent, until the server stops."""
@@ -139,19 +111,28 @@ class Notifier:
         self._outbox = await asyncio.to_thread(Outbox, folder, list(material.stream.alerts))
         if self._stale:
             await self.forget()
-        self._made = {str(one["name"]): subscription_of(one) for one in self._outbox.subscriptions()}
         senders = Senders(self.settings, self._environ)
+        self.subscribed.open(self._outbox, senders, state.meter.now)
         self._sending = Sending(
-            self._outbox, material, self.subscriptions, senders, self.link, state.meter.now, self.settings.address
+            self._outbox,
+            material,
+            self.subscriptions,
+            senders,
+            self.link,
+            state.meter.now,
+            self.settings.address,
+            lambda: self.subscribed.paused,
         )
         state.tasks.append(asyncio.create_task(self._run(self._sending, self._outbox)))
 
     def renew(self, given: Notifier, topics: Topics, aspects: Mapping[str, Mapping[str, str]]) -> None:
         """Take the subscriptions and settings of another one, which has not started, and the titles of topics and aspects, from now on."""
-        self.settings, self._file = given.settings, given._file
+        self.settings = given.settings
+        senders = Senders(self.settings, self._environ)
+        self.subscribed.renew(given.subscribed, senders)
         if self._sending and self._material:
             self._material = replace(self._material, topics=topics, aspects=aspects)
-            self._sending.use(self._material, Senders(self.settings, self._environ), self.settings.address)
+            self._sending.use(self._material, senders, self.settings.address)
 
     async def _run(self, sending: Sending, outbox: Outbox) -> None:
         try:
@@ -161,7 +142,7 @@ class Notifier:
 
     def subscriptions(self) -> Mapping[str, AnySubscription]:
         """Return all subscriptions by name; where two share one, that of the file."""
-        return {**self._made, **self._file}
+        return self.subscribed.all()
 
     async def plan(self, alerts: Sequence[Alert]) -> None:
         """Keep on the disk to whom alerts are sent.
@@ -189,74 +170,13 @@ class Notifier:
         return hmac.digest(self._secret, key.encode(), "sha256").hex()[:32]
 
     def routes(self) -> Sequence[Route]:
-        """Return GET and POST /subscriptions, DELETE /subscriptions/{name}, GET and POST /verdicts/{token}, GET /brief."""
+        """Return those of subscriptions, GET and POST /verdicts/{token}, GET /brief."""
         return (
-            Route("GET", "/subscriptions", self._list, reply=list[dict[str, Any]]),
-            Route(
-                "POST",
-                "/subscriptions",
-                self._subscribe,
-                body=NewSubscription,
-                reply=dict[str, Any],
-                action="subscription.make",
-            ),
-            Route(
-                "DELETE",
-                "/subscriptions/{name}",
-                self._unsubscribe,
-                reply=dict[str, Any],
-                action="subscription.remove",
-            ),
+            *self.subscribed.routes(),
             Route("GET", "/verdicts/{token}", self._ask, role="anyone", shown=False),
             Route("POST", "/verdicts/{token}", self._judge, raw=True, role="anyone", shown=False),
             Route("GET", "/brief", self._brief, query=WhichBrief, reply=dict[str, Any]),
         )
-
-    async def _list(self, context: RequestContext) -> list[dict[str, Any]]:
-        """List the subscriptions, and how much was sent to each, waits, or was given up and why."""
-        check_role(context.caller, "editor")  # who may change what this server sends to whom
-        return [await asyncio.to_thread(self._shown, one) for one in self.subscriptions().values()]
-
-    async def _subscribe(self, context: RequestContext, body: NewSubscription) -> dict[str, Any]:
-        """Make a subscription, or change one that was made here."""
-        check_role(context.caller, "editor")  # who may change what this server sends to whom
-        if body.name in self._file:
-            raise ApiError(422, str(message("notify.in_file")), param="name", code="invalid_field", found=body.name)
-        try:
-            one = subscription_of(body.model_dump(exclude_unset=True))
-            check_foreign(one)
-            check(one, self.settings, self._environ)
-        except (SettingError, PackageError) as error:
-            raise ApiError(422, str(error), code="invalid_field") from None
-        outbox, _ = self._started()
-        await asyncio.to_thread(outbox.subscribe, one.name, one.model_dump(mode="json", exclude_unset=True))
-        self._made[one.name] = one
-        return await asyncio.to_thread(self._shown, one)
-
-    async def _unsubscribe(self, context: RequestContext, name: str) -> dict[str, Any]:
-        """Remove a subscription that was made here, with what it was still to be sent."""
-        check_role(context.caller, "editor")  # who may change what this server sends to whom
-        if name in self._file:
-            raise ApiError(422, str(message("notify.in_file")), param="name", code="invalid_field", found=name)
-        outbox, _ = self._started()
-        if not await asyncio.to_thread(outbox.unsubscribe, name):
-            raise ApiError(404, "no such subscription", param="name", found=name)
-        self._made.pop(name, None)
-        return {"name": name, "removed": True}
-
-    def _shown(self, one: AnySubscription) -> dict[str, Any]:
-        outbox, _ = self._started()
-        kept = outbox.of_subscription(one.name)
-        states = [each.state for each in kept]
-        return {
-            **one.model_dump(mode="json"),
-            "made_by": "file" if one.name in self._file else "api",
-            "sent": states.count("sent"),
-            "waiting": states.count("waiting") + states.count("trying"),
-            "given_up": states.count("given up"),
-            "joined": states.count("joined"),
-            "problem": next((each.why for each in reversed(kept) if each.why and each.state != "joined"), ""),
-        }
 
     async def _ask(self, context: RequestContext, token: str) -> Response:
         """Show an alert, and ask whether it was worth raising: whoever only looks, as mail scanners do, says nothing."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -56,6 +56,7 @@ class Sending:
         link: gives the address at which the alert of a message is judged, by the message's key; empty where there is none.
         clock: gives the present time, UTC.
         address: of the server, for links to the API.
+        paused: gives the names of those to which nothing is sent: of them no alert is planned, and no brief until they are sent to again.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Sending:
         link: Callable[[str], str] = lambda key: "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         address: str = "",
+        paused: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._outbox, self._material, self._subscriptions = outbox, material, subscriptions
         self._senders, self._link, self._clock, self._address = senders, link, clock, address
+        self._paused = paused
         self._changed = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
 
@@ -129,9 +132,13 @@ class Sending:
             await asyncio.to_thread(self._plan, new)
             self._changed.set()
 
+    def _active(self) -> list[AnySubscription]:
+        paused = self._paused()
+        return [one for name, one in self._subscriptions().items() if name not in paused]
+
     def _plan(self, alerts: Sequence[Mapping[str, Any]]) -> None:
         now, watched = self._clock(), len(self._material.stream.watch.series)
-        at_once = [one for one in self._subscriptions().values() if not one.digest]
+        at_once = [one for one in self._active() if not one.digest]
         strict = {one.name: self._strictness(one) for one in at_once if one.false_alarms_a_week is not None}
         plans: dict[str, list[Planned]] = {str(alert["id"]): [] for alert in alerts}
         for one in at_once:
@@ -168,7 +175,7 @@ class Sending:
 
     def _plan_digests(self) -> None:
         now, windows = self._clock(), self._material.stream.windows
-        for one in [one for one in self._subscriptions().values() if one.digest]:
+        for one in [one for one in self._active() if one.digest]:
             since, until = self._outbox.digested(one.name, now), last_digest(one, now)
             if until <= since:
                 continue

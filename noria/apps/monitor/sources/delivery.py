@@ -127,7 +127,14 @@ class Delivery:
             found = self._client.get("/sources").json()
         except (httpx.HTTPError, ValueError):
             return {}
-        return {name: str(one["last"]) for name, one in found.items()} if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        return {name: str(one["last"]) for name, one in found.items() if "last" in one}
+
+    def report(self, states: Sequence[dict[str, Any]]) -> None:
+        """Let the monitor know how the sources stand; where it does not listen, or is of before, nothing is lost but that."""
+        with suppress(httpx.HTTPError):
+            self._client.post("/sources", json={"sources": list(states)})
 
     def brief(self, **asked: Any) -> bytes:
         """Return the monitor's brief, in the form that is asked for.

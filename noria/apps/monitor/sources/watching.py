@@ -34,6 +34,8 @@ MOST_WAITING = 100_000
 _LOUD, _LOUD_SHARE = 50, 0.5
 """Texts of one author in a round, and their share of the round's, from which he is named: a campaign, or a program."""
 _LONGEST_PAUSE = 60.0
+REPORTED = timedelta(minutes=5)
+"""How often the monitor is told how the sources stand though nothing changed: it may have been started anew."""
 
 
 @dataclass
@@ -130,6 +132,8 @@ class Watching:
         self._fetcher = fetcher or Fetcher()
         self._clock, self._pause, self._spread = clock, pause, spread
         self._started = clock()
+        self._reported = self._started - REPORTED
+        self._states: list[dict[str, Any]] = []
         self._pool = ThreadPoolExecutor(AT_ONCE, "source")
 
     def close(self) -> None:
@@ -179,7 +183,10 @@ class Watching:
                 if asked.note:
                     turn.notes[source.name] = asked.note
         self._deliver(turn)
-        self._look_at(turn)
+        states = self._look_at(turn)
+        if turn.time >= self._reported + REPORTED or states != self._states:
+            self._reported, self._states = turn.time, states
+            self.delivery.report(states)
         return turn
 
     def _pulled(self) -> list[FeedSettings | FilesSettings | MailSettings]:
@@ -246,18 +253,27 @@ class Watching:
             if count >= _LOUD and count >= _LOUD_SHARE * sent:
                 turn.loud = source, author, count
 
-    def _look_at(self, turn: Round) -> None:
-        """Say which sources fail, and which bring nothing."""
+    def _look_at(self, turn: Round) -> list[dict[str, Any]]:
+        """Say which sources fail, and which bring nothing; return how each stands, as the monitor is told."""
         pushed = self.delivery.last_posted() if any(isinstance(one, PushSettings) for one in self.sources) else {}
+        states = []
         for source in self.sources:
             state = self.inbox.cursor(source.name)
-            if state.get("failures"):
-                turn.failing[source.name] = _message_of(state)
-                continue
             last = pushed.get(source.name) if isinstance(source, PushSettings) else state.get("last")
             since = datetime.fromisoformat(last) if last else self._started
-            if turn.time - since > timedelta(hours=source.silent_hours):
+            told: dict[str, Any] = {"name": source.name, "kind": source.kind, "state": "works"}
+            told |= {"heard": last} if last else {}
+            if due := state.get("due"):
+                told["due"] = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds")
+            if state.get("failures"):
+                turn.failing[source.name] = _message_of(state)
+                told |= {"state": "failing", "why": str(turn.failing[source.name])[:1_000]}
+                told["failures"] = int(state["failures"])
+            elif turn.time - since > timedelta(hours=source.silent_hours):
                 turn.silent[source.name] = round((turn.time - since) / timedelta(hours=1), 1)
+                told["state"] = "silent"
+            states.append(told)
+        return states
 
 
 def _message_of(state: dict[str, Any]) -> Message:

@@ -17,6 +17,8 @@ from noria.grow.series.series import Floats
 Text = Message
 PALETTE = ("#12748c", "#b4692b", "#4f8a3c", "#7a5195", "#c23b5a", "#5b6b73", "#a5a58d", "#d4a72c")
 GREY = "#8a979c"
+FEW = 3
+"""Known values below which a line would draw a course that nobody saw: they are dots."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,29 @@ def frame(categories: list[str], unit: Text) -> dict[str, Any]:
 
 
 def line(name: Text, data: Sequence[float | None], colour: str, *, dashed: bool = False) -> dict[str, Any]:
-    """Return one line of a chart; None leaves a gap."""
+    """Return one line of a chart; None leaves a gap, and fewer than `FEW` values are dots."""
     return {
         "type": "line",
         "name": name,
         "data": dotted(data),
         "symbol": "none",
         "itemStyle": {"color": colour},
-        "lineStyle": {"color": colour, "width": 2, "type": "dashed" if dashed else "solid"},
+        "lineStyle": {
+            "color": colour,
+            "width": 2,
+            "type": "dashed" if dashed else "solid",
+            **({"opacity": 0} if few(data) else {}),
+        },
     }
 
 
+def few(data: Sequence[float | None]) -> bool:
+    """Return whether a line has values, and too few for one."""
+    return 0 < sum(value is not None for value in data) < FEW
+
+
 def dotted(data: Sequence[float | None]) -> list[Any]:
-    """Return a line's values, those with none beside them as dots: of a single point a line draws nothing."""
+    """Return a line's values, those with none beside them as dots, for of a single point a line draws nothing; all where they are few."""
     return [
         {"value": value, "symbol": "circle", "symbolSize": 7} if isolated else value
         for value, isolated in zip(data, _isolated(data), strict=True)
@@ -105,7 +117,9 @@ def dotted(data: Sequence[float | None]) -> list[Any]:
 
 
 def _isolated(data: Sequence[float | None]) -> list[bool]:
-    """Return whether each value is known and none beside it is."""
+    """Return whether each value is known and none beside it is, or they are few in all."""
+    if few(data):
+        return [value is not None for value in data]
     known = [False, *(value is not None for value in data), False]
     return [known[place] and not known[place - 1] and not known[place + 1] for place in range(1, len(known) - 1)]
 
@@ -115,7 +129,7 @@ def band(
 ) -> list[dict[str, Any]]:
     """Return the two stacked lines that ECharts draws a band with: the lower end unseen, and the height above it.
 
-    A period with none beside it has no area: there a bar stands from end to end.
+    A period with none beside it has no area: there a bar stands from end to end; and so for each of fewer than `FEW`.
     """
     height = [None if a is None or b is None else round(b - a, 3) for a, b in zip(low, high, strict=True)]
     hidden = {
@@ -133,7 +147,7 @@ def band(
             **hidden,
             "name": name,
             "data": height,
-            "areaStyle": {"color": colour, "opacity": 0.18},
+            "areaStyle": {"color": colour, "opacity": 0.0 if few(height) else 0.18},
             "itemStyle": {"color": colour},
         },
     ]

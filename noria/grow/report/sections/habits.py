@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from noria.core.figure import Figure
-from noria.core.messages import message, term
+from noria.core.messages import key_name, message, term
 from noria.grow.log.user_days import NO_SEGMENT
 from noria.grow.report.charts.chart import Chart, Text
 from noria.grow.report.charts.habits import funnel_chart, kinds_chart, power_chart, segments_chart
 from noria.grow.report.page import Section, Shown, Table
 from noria.grow.users.needs import Need
+from noria.grow.users.power import HABIT_DAYS
 from noria.grow.users.retention import Retention
 from noria.grow.users.study import UserStudy
 
@@ -67,14 +68,17 @@ def habits_section(study: UserStudy) -> Section:
                 )
             )
     often, top, tenth, gini = study.power.often, *study.power.top, study.power.gini
+    if study.power.habit:
+        shown.append(
+            Shown(
+                often,
+                message("habits.power_users.title"),
+                message("habits.power_users_2.meaning", days=study.power.days),
+                percent=True,
+                **facts,
+            )
+        )
     shown += [
-        Shown(
-            often,
-            message("habits.power_users.title"),
-            message("habits.power_users_2.meaning", days=study.power.days),
-            percent=True,
-            **facts,
-        ),
         Shown(
             top,
             message("habits.made_most_active_1_percent.name"),
@@ -96,7 +100,7 @@ def habits_section(study: UserStudy) -> Section:
             **facts,
         ),
     ]
-    charts: list[Chart] = [power_chart(study.power)]
+    charts: list[Chart] = [power_chart(study.power)] if study.power.habit else []
     if study.funnel:
         charts.insert(0, funnel_chart(study.funnel))
     if study.growths[0].by:
@@ -112,6 +116,8 @@ def habits_section(study: UserStudy) -> Section:
         message("habits.note.not_measured", step=message(f"habits.step.{name}"), why=why)
         for name, why in study.journey.silence.items()
     ]
+    if not study.power.habit:
+        notes.insert(0, message("habits.note.too_short", days=study.power.days, least=HABIT_DAYS))
     if not any(need.topic != NO_SEGMENT for need in study.needs):
         notes.append(message("habits.note.needs_not_measured_no_act"))
     return Section(
@@ -195,8 +201,8 @@ def needs_tables(needs: Sequence[Need], days: int, most: int = 12) -> list[Table
         return []
     rows: list[list[str | float | Text | None]] = [
         [
-            need.app or None,
-            need.topic,
+            key_name(need.app) if need.app else None,
+            key_name(need.topic),
             need.requests,
             100 * need.asked.value,
             100 * (need.asked.low or 0),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from noria.core.figure import Figure, number
-from noria.core.messages import as_is, joined, message, name_of
+from noria.core.messages import as_is, joined, key_name, message
 from noria.grow.log.log import SERVER_EVENTS, Log
 from noria.grow.market.needs import Need
 from noria.grow.market.penetration import Penetration
@@ -143,14 +143,14 @@ def needs_section(found: Sequence[Need], as_of: str) -> Section:
     shown = [
         Shown(
             replace(top.unmet, name="unmet"),
-            message("potential.not_met.name", topic=name_of(top.topic)),
+            message("potential.not_met.name", topic=key_name(top.topic)),
             message("potential.not_met.meaning"),
             percent=True,
             **facts,
         ),
         Shown(
             replace(top.demand, name="demand"),
-            message("potential.demand.name", topic=name_of(top.topic)),
+            message("potential.demand.name", topic=key_name(top.topic)),
             message("potential.demand.meaning"),
             percent=True,
             **facts,
@@ -158,7 +158,7 @@ def needs_section(found: Sequence[Need], as_of: str) -> Section:
     ]
     rows: list[Row] = [
         [
-            message("report.none") if need.topic == "(none)" else as_is(need.topic),
+            message("report.none") if need.topic == "(none)" else key_name(need.topic),
             need.requests,
             need.users,
             f"{need.demand.value:.1%}",
