@@ -35,7 +35,7 @@ class SourceState(Body):
     """What is wrong with one that fails."""
     failures: Annotated[int, Field(ge=0)] = 0
     """In a row."""
-    heard: _Time | None = None
+    latest: _Time | None = None
     """When it brought something new last, or was asked first."""
     due: _Time | None = None
     """When it is asked again; later the more often it failed."""

@@ -62,7 +62,7 @@ def _source_row(words: Words, name: str, one: Mapping[str, Any]) -> str:
         told += f' <span class="small">{escape(words("monitor.in_a_row", count=one["failures"]))}</span>'
     if one.get("why"):
         told += f'<div class="small soft" translate="no">{escape(str(one["why"]))}</div>'
-    heard, due = str(one.get("last") or one.get("heard") or ""), str(one.get("due") or "")
+    heard, due = str(one.get("last") or one.get("latest") or ""), str(one.get("due") or "")
     return (
         f'<tr data-source="{escape(name, quote=True)}"><td>{foreign(name)}</td><td>{told}</td>'
         f'<td class="number">{escape(moment(heard) or "–")}</td><td class="number">{one["texts"]:,}</td>'

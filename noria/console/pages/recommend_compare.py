@@ -26,16 +26,16 @@ NEED: Role = "agent"
 COUNT, MOST_DEEDS = 10, 20
 
 
-def ways(app: Recommend) -> tuple[str, ...]:
+def rankings(app: Recommend) -> tuple[str, ...]:
     """Return what can be compared: the live ranker, the one that is tried beside it, text alone, and what is popular."""
     rankers = [name for name, ranker in zip(("live", "beside"), app.shelf.rankers, strict=False) if ranker is not None]
     return (*rankers, "text", "popular")
 
 
-def shelf_of(app: Recommend, way: str) -> Shelf:
+def shelf_of(app: Recommend, ranking: str) -> Shelf:
     """Return a shelf that ranks in one way and leaves nothing to chance; nothing that is asked of it counts as shown."""
     arms = {"live": 0, "beside": 1}
-    return app.shelf.only(arms.get(way), taste=way != "popular")
+    return app.shelf.only(arms.get(ranking), taste=ranking != "popular")
 
 
 class Compare:
@@ -46,8 +46,8 @@ class Compare:
 
     def draw(self) -> None:
         """Show the card."""
-        words, known = self.words, ways(self.app)
-        names = {way: words(f"recommend.way.{way}") for way in known}
+        words, known = self.words, rankings(self.app)
+        names = {ranking: words(f"recommend.ranking.{ranking}") for ranking in known}
         with card(words("recommend.compare")) as place:
             place.props("data-compare")
             paragraph(words("recommend.compare_is"), "small soft")
@@ -84,15 +84,15 @@ class Compare:
             both = {pick.item.id for pick in lists[0][1]} & {pick.item.id for pick in lists[1][1]}
             block(f'<p class="small soft">{escape(words("recommend.in_both", count=len(both), of=COUNT))}</p>')
             with ui.element("div").classes("columns"):
-                for way, picks, reasons in lists:
-                    title = escape(words(f"recommend.way.{way}"))
+                for ranking, picks, reasons in lists:
+                    title = escape(words(f"recommend.ranking.{ranking}"))
                     block(f"<h3>{title}</h3>{self._list(picks, reasons, both)}", "compared")
             self._deeds(key)
 
-    def _made(self, way: str, key: int) -> tuple[str, Sequence[Pick], Sequence[str]]:
-        shelf = shelf_of(self.app, way)
+    def _made(self, ranking: str, key: int) -> tuple[str, Sequence[Pick], Sequence[str]]:
+        shelf = shelf_of(self.app, ranking)
         picks = shelf.choose(key, COUNT)
-        return way, picks, [shelf.reason(key, pick)[self.words.language] for pick in picks]
+        return ranking, picks, [shelf.reason(key, pick)[self.words.language] for pick in picks]
 
     def _list(self, picks: Sequence[Pick], reasons: Sequence[str], both: set[str]) -> str:
         mark = f' <span class="chip">{escape(self.words("recommend.both"))}</span>'

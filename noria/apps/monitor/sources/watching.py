@@ -262,7 +262,7 @@ class Watching:
             last = pushed.get(source.name) if isinstance(source, PushSettings) else state.get("last")
             since = datetime.fromisoformat(last) if last else self._started
             told: dict[str, Any] = {"name": source.name, "kind": source.kind, "state": "works"}
-            told |= {"heard": last} if last else {}
+            told |= {"latest": last} if last else {}
             if due := state.get("due"):
                 told["due"] = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds")
             if state.get("failures"):
