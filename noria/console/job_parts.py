@@ -37,7 +37,7 @@ def job_line(words: Words, job: Job) -> str:
     """Return in a line when a job was begun, how long it took, and who asked for it."""
     parts = [foreign(_moment(job.started or job.made))]
     if job.started and job.ended:
-        parts.append(escape(words("jobs.took", minutes=number(_seconds(job.started, job.ended) / 60))))
+        parts.append(escape(words("jobs.took", minutes=f"{_seconds(job.started, job.ended) / 60:.1f}")))
     if job.state in ("failed", "stopped"):
         parts.append(escape(words("jobs.killed") if job.code is None and job.runs else words("jobs.again")))
     if job.runs > 1:
