@@ -136,7 +136,7 @@ class _Live:
         with self.place:
             live = words("work.live", folder=worker.folder.name, version=worker.version)
             block(
-                f'<h2>{foreign(self.name)}</h2><span class="chip grow" translate="no">{escape(live)}</span>',
+                f'<h2 translate="no">{escape(self.name)}</h2><span class="chip grow" translate="no">{escape(live)}</span>',
                 "card-head",
             )
             trial = worker.health().get("trial")

@@ -189,7 +189,7 @@ class _Page:
         if job is None:
             return
         with self.detail, card().props("data-job"):
-            block(f"<h2>{foreign(job.title)}</h2>{chip(self.words, job)}", "card-head")
+            block(f'<h2 translate="no">{escape(job.title)}</h2>{chip(self.words, job)}', "card-head")
             self.watched = Watched(self.view, job)
 
     def _show_beside(self, jobs: list[Job], judged: list[Job]) -> None:
