@@ -4,7 +4,7 @@
     audit.check().whole                                   # False once a line was changed, moved or taken out
 
 It lies in `<lake>/server/audit.jsonl`, one JSON object a line: at, actor, role, action, subject, details, before. Whoever can write the
-whole file anew can make a chain anew, too: note `Checked.last` elsewhere, as the server's log does at every start, and ask for it later.
+whole file anew can make a chain anew, too: note `Checked.last` elsewhere, and ask for it later.
 No secret, no user's name and nothing that was said stands in it.
 """
 
