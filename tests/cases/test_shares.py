@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from noria.cli.grow.forecast import forecast
-from noria.cli.grow.promote.experiment import experiment
-from noria.cli.grow.share import share
+from noria.cli.grow.forecast import forecast as forecast_command
+from noria.cli.grow.promote.experiment import experiment as experiment_command
+from noria.cli.grow.share import share as share_command
+from noria.cli.manners import with_manners
 from noria.core.errors import InputError, RowError, SettingError
 from noria.grow.market.settings import BasisSettings, ListingSettings
 from noria.grow.promote.settings import UnitSettings
@@ -20,6 +21,10 @@ from noria.grow.promote.spend import read_spend
 from noria.grow.series.calendars import following
 from noria.grow.settings import ForecastSettings, MarketSettings
 
+# As people run them, with the flags that all commands have.
+forecast = with_manners(forecast_command)
+share = with_manners(share_command)
+experiment = with_manners(experiment_command)
 CASES = Path(__file__).parent / "inputs" / "ship-grow"
 HEAD = "# source: made up\n# licence: CC0\n# as_of: 2026-06-30\ntime,entity,segment,measure,value,unit\n"
 

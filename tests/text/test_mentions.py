@@ -78,8 +78,8 @@ def test_brands_of_a_table_in_chinese_with_several_rows_of_one(tmp_path: Path) -
     table.write_text("brand,aliases\nA,GLM\nB,ｇｌｍ\n", encoding="utf-8")
     with pytest.raises(RowError, match="A and B have a name in common"):
         read_brands(table)
-    table.write_text("maker,aliases\nA,GLM\n", encoding="utf-8")
-    with pytest.raises(InputError, match="column of brands: found 'maker, aliases'"):
+    table.write_text("colour,aliases\nA,GLM\n", encoding="utf-8")
+    with pytest.raises(InputError, match="column of brands: found 'colour, aliases'"):
         read_brands(table)
 
 
