@@ -62,15 +62,25 @@ def least(schema: dict[str, Any], document: dict[str, Any], name: str = "") -> A
         return "2026-01-05T08:00:00Z"
     if "7[0-9a-f]{3}" in schema.get("pattern", ""):
         return "01a228d8-d41b-7000-aa2e-eb307244b143"
+    if schema.get("pattern") == "^[0-9a-f]{12}$":
+        return "01a228d8d41b"
     return "a" if "pattern" in schema else "物流"
+
+
+NEEDED = {"NewJob": {"kind": "plan", "task": "classify"}}
+"""Request model -> what it needs by a rule of its own, which no schema tells."""
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda one: one.__qualname__)
 def test_null_is_absent_in_every_request_model(body: type[Body]) -> None:
-    schema = body.model_json_schema()
-    given = least(schema, schema)
+    schema, needed = body.model_json_schema(), NEEDED.get(body.__qualname__, {})
+    given = least(schema, schema) | needed
     plain = body.model_validate(given)
-    optional = [field.alias or name for name, field in body.model_fields.items() if not field.is_required()]
+    optional = [
+        field.alias or name
+        for name, field in body.model_fields.items()
+        if not field.is_required() and name not in needed
+    ]
     for name in optional:
         assert body.model_validate({**given, name: None}) == plain, name
         told = schema["properties"][name]
@@ -86,6 +96,8 @@ def test_null_is_absent_in_every_request_model(body: type[Body]) -> None:
             body.model_validate({**given, "verbosity": "low"})
 
 
+ELSEWHERE = {"/v1/jobs", "/v1/jobs/{job}"}
+"""They begin processes, and are tried in test_jobs."""
 CHOICES = {
     "/v1/classify": {"model": "sentiment"},
     "/v1/tag": {},
@@ -122,7 +134,8 @@ def unnamed(reply: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_posted_route_of_the_server_is_among_those(client: httpx.Client) -> None:
     posted = {path for path, one in client.get("/openapi.json").json()["paths"].items() if "post" in one}
-    assert {path for path in posted if path.startswith("/v1/") and not path.startswith("/v1/apps/")} == set(CHOICES)
+    mine = {path for path in posted if path.startswith("/v1/") and not path.startswith("/v1/apps/")}
+    assert mine == {*CHOICES, *ELSEWHERE}
 
 
 # What servers and clients make of an answer before they send it back.
