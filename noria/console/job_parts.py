@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -16,6 +16,7 @@ from noria.server.jobs import FINAL, Job
 
 from . import charts, runs
 from .figures import figures
+from .records import ModelRecord, models
 from .shell import View, block, foreign, paragraph, problem, table
 from .words import Words
 
@@ -44,6 +45,19 @@ def job_line(words: Words, job: Job) -> str:
         parts.append(escape(words("jobs.runs", count=job.runs)))
     parts.append(foreign(job.actor))
     return " · ".join(parts)
+
+
+def learned(words: Words, facts: Mapping[str, Any]) -> charts.Options | None:
+    """Return a chart of the curves that a model's folder keeps, or None where it keeps none."""
+    known = {name: points for name, points in (facts.get("curves") or {}).items() if points}
+    if not known:
+        return None
+    units = facts.get("curve_units") or {}
+    series = {
+        words.phrase(f"curve {name}") + (f" ({words.phrase(units[name])})" if name in units else ""): points
+        for name, points in known.items()
+    }
+    return charts.learning(series, x=words("models.step"), names=list(series))
 
 
 class Watched:
@@ -95,6 +109,11 @@ class Watched:
 
     def _draw_curve(self, curves: runs.Curves) -> None:
         if len(curves.loss) < 2:
+            # One that was over within a second told of itself once: its folder knows more.
+            made = self._made() if self.over and self.chart is None else None
+            if made is not None and (options := learned(self.words, made.facts)) is not None:
+                with self.curve:
+                    self.chart = charts.show(options, self.words("models.curves"))
             return
         words = self.words
         loss = words.phrase("curve train")
@@ -128,18 +147,16 @@ class Watched:
     def _draw_figures(self, lines: Sequence[runs.Line]) -> None:
         self.figures.clear()
         found = runs.figures_in(lines)
-        if self.over and self.job.out is not None and not found:
-            found = self._made()
+        if self.over and not found and (made := self._made()) is not None:
+            found = made.figures()
         with self.figures:
             if found:
                 figures(found, self.words, rows=True)
 
-    def _made(self) -> list[Any]:
-        """Return the figures of the model that the job made."""
-        from .records import models
-
+    def _made(self) -> ModelRecord | None:
+        """Return the model that the job made."""
         name = self.job.out.name if self.job.out else ""
-        return next((one.figures() for one in models(self.view.root) if one.name == name), [])
+        return next((one for one in models(self.view.root) if one.name == name), None)
 
     def _draw_tables(self, lines: Sequence[runs.Line]) -> None:
         """Show the candidates of a compression, and texts on which two models differ."""

@@ -10,6 +10,7 @@ from nicegui import ui
 
 from noria.console import charts, records
 from noria.console.figures import figures
+from noria.console.job_parts import learned
 from noria.console.records import ModelRecord
 from noria.console.shell import View, block, card, empty, facts, foreign, paragraph, problem
 from noria.console.words import Words
@@ -101,16 +102,10 @@ def _base(words: Words, name: str) -> str:
 
 
 def _curves(words: Words, model: ModelRecord) -> None:
-    known = {name: points for name, points in (model.facts.get("curves") or {}).items() if points}
-    if not known:
-        return
-    units = model.facts.get("curve_units") or {}
-    series = {
-        words.phrase(f"curve {name}") + (f" ({words.phrase(units[name])})" if name in units else ""): points
-        for name, points in known.items()
-    }
-    with card(words("models.curves")):
-        charts.show(charts.learning(series, x=words("models.step"), names=list(series)), words("models.curves"))
+    options = learned(words, model.facts)
+    if options is not None:
+        with card(words("models.curves")):
+            charts.show(options, words("models.curves"))
 
 
 def _sample(words: Words, model: ModelRecord) -> None:
