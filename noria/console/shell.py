@@ -206,6 +206,20 @@ def empty(words: Words, key: str, command: str) -> None:
     )
 
 
+def show_notice(place: ui.element, text: str) -> None:
+    """Say something in a place, instead of what stood there."""
+    place.clear()
+    with place:
+        paragraph(text, "small soft")
+
+
+def show_problem(place: ui.element, text: str) -> None:
+    """Say what went wrong in a place, instead of what stood there."""
+    place.clear()
+    with place:
+        problem(text)
+
+
 def problem(text: str) -> None:
     """Show what went wrong, in the words of the error."""
     block(f'<div class="note warn" role="alert" translate="no">{escape(text)}</div>')

@@ -8,7 +8,7 @@ from html import escape
 from nicegui import ui
 
 from noria.console.session import require
-from noria.console.shell import View, block, card, foreign, problem
+from noria.console.shell import View, block, card, foreign, show_problem
 from noria.console.tables import at, code, field, moment_of, show_table
 from noria.core.errors import NoriaError
 from noria.core.messages import message
@@ -104,9 +104,7 @@ class _Log:
             query = PageOfEntries.model_validate({**asked, "most": PAGE, "below": self.next})
             found, self.next = await asyncio.to_thread(entries, self.view.state, query)
         except NoriaError as error:
-            self.results.clear()
-            with self.results:
-                problem(error.text(self.words.language))
+            show_problem(self.results, error.text(self.words.language))
             return
         self.entries += found
         self.results.clear()

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from nicegui import events, ui
 
 from noria.console.data_files import FILE_HEADER, FILES
-from noria.console.shell import View, block, foreign, link, paragraph, problem
+from noria.console.shell import View, block, foreign, link, paragraph, show_notice, show_problem
 from noria.core.errors import NoriaError
 from noria.core.figure import number
 from noria.server.data.kept import DataSet
@@ -175,12 +175,8 @@ class DataPage:
 
     def inform(self, text: str) -> None:
         """Say what is done, or was."""
-        self.notice.clear()
-        with self.notice:
-            paragraph(text, "small soft")
+        show_notice(self.notice, text)
 
     def wrong(self, text: str) -> None:
         """Say what went wrong."""
-        self.notice.clear()
-        with self.notice:
-            problem(text)
+        show_problem(self.notice, text)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from nicegui import ui
 
 from noria.console.session import require
-from noria.console.shell import View, block, card, facts, foreign, link, paragraph, problem
+from noria.console.shell import View, block, card, facts, foreign, link, paragraph, show_problem
 from noria.console.tables import at, code, field, moment_of, show_table, used
 from noria.core.errors import NoriaError
 from noria.lake.erase import Receipt, receipts
@@ -90,9 +90,7 @@ class _Search:
             query = PageOfEvents.model_validate({**asked, "most": PAGE, "after": self.next})
             found = await search(view.state, query)
         except NoriaError as error:
-            self.results.clear()
-            with self.results:
-                problem(error.text(view.words.language))
+            show_problem(self.results, error.text(view.words.language))
             return
         self.events += found.events
         self.next = found.next
@@ -196,9 +194,7 @@ class _Forget:
             require(self.view.session, "admin")
             return await deed()
         except NoriaError as error:
-            self.told.clear()
-            with self.told:
-                problem(error.text(self.words.language))
+            show_problem(self.told, error.text(self.words.language))
             return None
 
     async def refresh(self, opened: str = "") -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nicegui import events, ui
 
 from noria.console.conversation import Pane, title_of
-from noria.console.shell import View, block, empty, paragraph, problem
+from noria.console.shell import View, block, empty, paragraph, show_problem
 from noria.core.errors import NoriaError
 from noria.lake.conversation import Queued, counts, queued
 
@@ -85,9 +85,7 @@ class _Inbox:
             await self.pane.refresh()
         except NoriaError as error:
             self.drawn = None
-            self.rows.clear()
-            with self.rows:
-                problem(error.text(self.words.language))
+            show_problem(self.rows, error.text(self.words.language))
             return
         now = self.view.state.meter.now()
         rows = [(one.conversation, one.unread, self.waited(one, now)) for one in self.found]

@@ -12,7 +12,18 @@ from nicegui import ui
 
 from noria.console.job_parts import Watched, chip
 from noria.console.session import require
-from noria.console.shell import View, block, card, foreign, paragraph, problem, table, worked_out
+from noria.console.shell import (
+    View,
+    block,
+    card,
+    foreign,
+    paragraph,
+    problem,
+    show_notice,
+    show_problem,
+    table,
+    worked_out,
+)
 from noria.core.errors import InputError, NoriaError
 from noria.core.figure import number
 from noria.server.http.context import RequestContext
@@ -179,17 +190,13 @@ class _Live:
     async def _try(self, action: str, folder: ui.select, share: ui.number) -> None:
         shared = None if action == "swap" else (share.value or 0) / 100
         if not folder.value:
-            self.notice.clear()
-            with self.notice:
-                problem(self.words("work.no_folder"))
+            show_problem(self.notice, self.words("work.no_folder"))
             return
         await self.change(action, folder=folder.value, share=shared)
 
     async def change(self, action: Any, *, folder: str | None = None, share: float | None = None) -> None:
         """Do it; what is live answers all the while."""
-        self.notice.clear()
-        with self.notice:
-            paragraph(self.words("app.working"), "small soft")
+        show_notice(self.notice, self.words("app.working"))
         session = self.view.session
         try:
             require(session, "editor")
@@ -197,9 +204,7 @@ class _Live:
             context = RequestContext(self.view.state, caller)
             await change(context, Rollout(action=action, folder=folder, share=share), self.name)
         except NoriaError as error:
-            self.notice.clear()
-            with self.notice:
-                problem(error.text(self.words.language))
+            show_problem(self.notice, error.text(self.words.language))
             return
         self.draw()
 

@@ -11,7 +11,7 @@ from nicegui import run, ui
 
 from noria.console import charts
 from noria.console.figures import figure_line
-from noria.console.shell import block, card, paragraph, problem
+from noria.console.shell import block, card, paragraph, show_problem
 from noria.console.words import Words
 from noria.core.errors import NoriaError
 from noria.core.figure import number, proportion
@@ -192,9 +192,7 @@ class SearchCard:
         try:
             page = await run.io_bound(self.app.search.find, query)
         except NoriaError as error:
-            self.results.clear()
-            with self.results:
-                problem(error.text(self.words.language))
+            show_problem(self.results, error.text(self.words.language))
             return
         if page is None:  # the server stops
             return

@@ -12,7 +12,7 @@ from nicegui import ui
 
 from noria.apps.monitor.notify.settings import PREFIX
 from noria.console.session import require
-from noria.console.shell import View, block, card, foreign, paragraph, problem
+from noria.console.shell import View, block, card, foreign, paragraph, show_notice, show_problem
 from noria.console.words import Words
 from noria.core.errors import NoriaError
 from noria.server.http.keys import Role
@@ -257,14 +257,10 @@ class SubscriptionsCard:
         await self.refresh()
 
     def _notify(self, text: str) -> None:
-        self.notice.clear()
-        with self.notice:
-            paragraph(text, "small soft")
+        show_notice(self.notice, text)
 
     def _problem(self, error: NoriaError) -> None:
-        self.notice.clear()
-        with self.notice:
-            problem(error.text(self.words.language))
+        show_problem(self.notice, error.text(self.words.language))
 
 
 def subscription_html(words: Words, one: Mapping[str, Any], titles: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 
 from noria.console.session import require
-from noria.console.shell import View, block, empty, foreign, link, paragraph, problem
+from noria.console.shell import View, block, empty, foreign, link, paragraph, problem, show_notice, show_problem
 from noria.core.errors import NoriaError
 
 if TYPE_CHECKING:
@@ -103,9 +103,7 @@ class _Page:
             require(self.view.session, "agent")
             new = await self.proposals.look(WEEKS[str(self.span.value)])
         except NoriaError as error:
-            self.notice.clear()
-            with self.notice:
-                problem(error.text(self.words.language))
+            show_problem(self.notice, error.text(self.words.language))
         else:
             self.notify(self.words("proposals.found", count=new))
             await self.choose("waiting")
@@ -114,9 +112,7 @@ class _Page:
 
     def notify(self, text: str) -> None:
         """Say what was done, in a line."""
-        self.notice.clear()
-        with self.notice:
-            paragraph(text, "small soft")
+        show_notice(self.notice, text)
 
 
 class _Card:

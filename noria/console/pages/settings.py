@@ -13,7 +13,7 @@ from nicegui import ui
 from noria.apps.renewal import at_once
 from noria.apps.serving import SECTION, ServeSettings
 from noria.console.session import require
-from noria.console.shell import View, block, card, empty, foreign, paragraph, problem
+from noria.console.shell import View, block, card, empty, foreign, paragraph, show_problem
 from noria.core.errors import NoriaError
 from noria.core.messages import message
 from noria.core.settings import Settings
@@ -123,9 +123,7 @@ class _File:
             self._show("reloaded", changes)
 
     def _refuse(self, error: NoriaError) -> None:
-        self.notice.clear()
-        with self.notice:
-            problem(error.text(self.words.language))
+        show_problem(self.notice, error.text(self.words.language))
 
     def _show(self, done: str, changes: Changes) -> None:
         words = self.words
