@@ -292,7 +292,7 @@ def _agent(context: RequestContext, body: Acting) -> str:
     context.counted = False
     if body.agent.strip():
         return body.agent.strip()
-    key = context.caller.key if context.caller else ""
+    key = context.actor
     named = next((one.name for one in context.state.keys.list() if one.id == key), key)
     if not named:
         raise ApiError(422, "who acts must be named", param="agent", code="invalid_field")

@@ -110,6 +110,20 @@ def candidates(method: Method, *, packable: bool = True) -> tuple[Candidate, ...
     )
 
 
+def note_timed(report: Report, name: str, title: Message, batched: float, single: float) -> None:
+    """Say how many times as fast as the trained model a candidate is, in words and as a row for programs.
+
+    Args:
+        report: where it is said.
+        name: of the model.
+        title: of the candidate.
+        batched: times as fast with several texts together.
+        single: times as fast with one alone.
+    """
+    told = message("make.candidate_timed", name=name, candidate=title, batched=batched, single=single)
+    report.note(told, candidate={"title": title.as_dict(), "batched": batched, "single": single})
+
+
 class Screening:
     """Makes and times candidates for one trained model, each in a folder of its own below `place`.
 
@@ -200,9 +214,7 @@ class Screening:
                 message("make.candidate_does_not_run", name=self.folder.name, candidate=one.title, error=why)
             )
             return []
-        name, title = self.folder.name, one.title
-        told = message("make.candidate_timed", name=name, candidate=title, batched=batched, single=single)
-        self.report.note(told, candidate={"title": title.as_dict(), "batched": batched, "single": single})
+        note_timed(self.report, self.folder.name, one.title, batched, single)
         return [Timed(one, target, batched, single)]
 
     def _make(self, one: Candidate, target: Path) -> None:

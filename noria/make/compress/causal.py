@@ -26,6 +26,7 @@ from noria.make.training.objectives.apart import read_apart
 from noria.tasks.complete import Sampling
 from noria.tasks.task import Row, Task, task_of
 
+from .candidates import note_timed
 from .certify import Certificate
 from .decoders import LOOKS, WRITTEN, Reference, certificate_figures, certify_decoder, look, places_of
 from .gguf import Number, fault_of, longest_same, rotation, write_gguf
@@ -123,7 +124,7 @@ def compress_decoder(
                 found=", ".join(RUNTIMES.values()),
                 allowed="torch",
             )
-        known = known.with_file(trials[0] / ENGINES[next(iter(RUNTIMES))])  # tokenizer and template are the same in all
+        known = known.with_file(trials[0] / ENGINES["llamacpp"])  # tokenizer and template are the same in all
         one, certificate = _first_that_passes(looked, folder.name, reference, known, trained, settings, report)
         if not or_trained:
             certificate.or_refuse()
@@ -172,7 +173,7 @@ def _look(
     finally:
         engine.close()
     took = time.perf_counter() - begun
-    report.note(message("make.candidate_timed", name=name, candidate=title, batched=together, single=alone))
+    note_timed(report, name, title, together, alone)
     return _Looked(trial, kind, title, together * alone, took / (LOOKS + 1))
 
 

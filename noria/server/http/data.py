@@ -81,7 +81,7 @@ async def rows(context: RequestContext, query: WhichRows, set: str) -> dict[str,
 async def label(context: RequestContext, body: LabelsGiven, set: str) -> dict[str, Any]:
     """Give rows labels, durable when this is answered; the last one stands, and somebody else's that was not seen is told."""
     given = [GivenLabel(one.id, one.label, one.seen) for one in body.labels]
-    unseen = await _threaded(partial(context.state.data.label, set, given, by=actor_of(context)))
+    unseen = await _threaded(partial(context.state.data.label, set, given, by=context.actor))
     return {
         "labelled": len(given),
         "replaced": [{"id": one.id, "label": one.label, "by": one.by, "at": one.at} for one in unseen],
@@ -90,7 +90,7 @@ async def label(context: RequestContext, body: LabelsGiven, set: str) -> dict[st
 
 async def keep(context: RequestContext, set: str) -> dict[str, Any]:
     """Make a version of the labels given since the last one."""
-    await _threaded(partial(context.state.data.keep, set, actor_of(context)))
+    await _threaded(partial(context.state.data.keep, set, context.actor))
     return await show_set(context, set)
 
 
@@ -100,7 +100,7 @@ async def columns(context: RequestContext, body: Columns, set: str) -> dict[str,
         context.state.data.columns,
         set,
         body.columns,
-        by=actor_of(context),
+        by=context.actor,
         version=body.version,
         task=body.task or "",
     )
@@ -112,7 +112,7 @@ async def remove(context: RequestContext, body: Removed, set: str) -> dict[str, 
     asked = partial(
         context.state.data.remove,
         set,
-        by=actor_of(context),
+        by=context.actor,
         version=body.version,
         ids=body.ids,
         repeats=body.repeats,
@@ -136,15 +136,13 @@ async def review(context: RequestContext, body: Checked, set: str) -> dict[str, 
 
 async def split(context: RequestContext, body: Divided, set: str) -> dict[str, Any]:
     """Divide a set into files for training, validation and test; near duplicates stay on one side."""
-    asked = partial(
-        context.state.data.split, set, by=actor_of(context), valid=body.valid, test=body.test, seed=body.seed
-    )
+    asked = partial(context.state.data.split, set, by=context.actor, valid=body.valid, test=body.test, seed=body.seed)
     return await in_long_thread(asked)
 
 
 async def back(context: RequestContext, body: Back, set: str) -> dict[str, Any]:
     """Make an earlier version the current one; no version is lost."""
-    await _threaded(partial(context.state.data.back, set, body.version, by=actor_of(context)))
+    await _threaded(partial(context.state.data.back, set, body.version, by=context.actor))
     return await show_set(context, set)
 
 
@@ -160,7 +158,7 @@ async def file(context: RequestContext, query: WhichFile, set: str) -> Response:
 
 async def delete(context: RequestContext, set: str) -> dict[str, Any]:
     """Remove a set with all of its versions."""
-    await _threaded(partial(context.state.data.delete, set, by=actor_of(context)))
+    await _threaded(partial(context.state.data.delete, set, by=context.actor))
     return {"name": set}
 
 
@@ -181,11 +179,6 @@ ROUTES = (
     Route("GET", "/data/{set}/file", file, query=WhichFile, media=("application/jsonl",), role="editor", tag="data"),
 )
 """The routes of data sets; the server's table holds them among its own."""
-
-
-def actor_of(context: RequestContext) -> str:
-    """Return in whose name a change is made."""
-    return context.caller.key if context.caller else ""
 
 
 async def received(
@@ -215,7 +208,7 @@ async def received(
             await asyncio.to_thread(_write, stream, bytes(pending), part)
         if not target.stat().st_size:
             raise InputError(message("errors.empty", name=target.name), found=message("text.bytes"))
-        asked = partial(data.take, set, target, by=actor_of(context), task=task, add=add)
+        asked = partial(data.take, set, target, by=context.actor, task=task, add=add)
         return await in_long_thread(asked)
     finally:
         await asyncio.to_thread(held.__exit__, None, None, None)
@@ -227,7 +220,7 @@ async def file_of(context: RequestContext, set: str, version: str = "", part: st
     Raises:
         ApiError: there is no such set, version or part (404).
     """
-    data, by = context.state.data, actor_of(context)
+    data, by = context.state.data, context.actor
     if part:
         path = await _threaded(partial(data.path, set, version, "" if part == "labelled" else part, by=by))
     else:
@@ -253,7 +246,7 @@ async def check(context: RequestContext, set: str, model: str = "") -> dict[str,
         labels = frozenset(served.manifest.facts.get("labels") or ())
         if served.task != "classify":
             raise ApiError(404, message("data.no_classifier"), param="model", code="wrong_task", found=model)
-    found = await in_long_thread(partial(data.review, set, by=actor_of(context), anew=not model))
+    found = await in_long_thread(partial(data.review, set, by=context.actor, anew=not model))
     if not model:
         return found
     version = data.get(set).current.version
