@@ -145,10 +145,11 @@ class InternalError(NoriaError):
 
 
 def shorten(value: object, width: int = 80) -> str:
-    """Return `value` as one short line, quoted if it is text."""
+    """Return `value` as one short line, quoted if it is text; a long one without its middle, for a path's name stands at its end."""
     text = repr(value) if isinstance(value, str) else str(value)
     text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 1] + "…"
+    half = width // 2
+    return text if len(text) <= width else text[: width - half] + "…" + text[len(text) - half + 1 :]
 
 
 def _shown(found: object) -> object:

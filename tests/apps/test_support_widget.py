@@ -20,7 +20,7 @@ from noria.apps.support.routes import Support
 from noria.core.errors import SettingError
 from noria.lake.event import Event
 from noria.lake.read import scan
-from tests.console.test_console_browser import browser, pytestmark
+from tests.console.test_console_browser import browser, expect, pytestmark
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -105,7 +105,7 @@ def test_a_visitor_is_answered_judges_and_gets_a_person(
     entry.fill("<img src=x onerror=alert(1)> 我要转人工")
     entry.press("Enter")
     page.get_by_text("<img src=x").wait_for()
-    assert page.locator("#noria-widget .log img").count() == 0
+    expect(page.locator("#noria-widget .log img")).to_have_count(0)
     entry.fill("转人工")
     entry.press("Enter")
     page.get_by_text("已经为您转给人工").wait_for()
@@ -114,13 +114,13 @@ def test_a_visitor_is_answered_judges_and_gets_a_person(
         reply = {"agent": "小王", "text": "您好，我来帮您。"}
         web.post(f"/inbox/{waiting['id']}/reply", json=reply).raise_for_status()
     page.locator("#noria-widget .said.person").wait_for()
-    assert "小王" in page.locator("#noria-widget .said.person").inner_text()
+    expect(page.locator("#noria-widget .said.person")).to_contain_text("小王", use_inner_text=True)
     bubbles = page.locator("#noria-widget .said").all_inner_texts()
     assert sum("没有 GPU 能用吗" in one for one in bubbles) == 1
     page.reload()
     page.locator("#noria-widget .open").click()
     page.locator("#noria-widget .said.person").wait_for()  # what was said is there again
-    assert page.locator("#noria-widget .said.user").count() == 3
+    expect(page.locator("#noria-widget .said.user")).to_have_count(3)
     page.keyboard.press("Escape")
     assert not page.locator("#noria-widget .panel").is_visible()
     assert faults == []
@@ -142,7 +142,7 @@ def test_a_quotation_says_once_where_it_is_from_and_nothing_is_shown_empty(
     assert bubble.inner_text().count("出自") == 1
     address = bubble.locator("a")
     assert address.get_attribute("href") == "https://help.example/lamp.md" == address.inner_text()
-    assert page.locator("#noria-widget [aria-busy]").count() == 0
+    expect(page.locator("#noria-widget [aria-busy]")).to_have_count(0)
     assert page.evaluate("window.empty") == 0
     page.reload()
     page.locator("#noria-widget .open").click()

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from noria.console.words import Words
 from tests.console.console_run import ARTICLES, make_found, make_run, make_watch
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
 
     from noria.server.http.run import Running
 
@@ -137,6 +138,14 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def expect(found: Locator) -> LocatorAssertions:
+    """Return what may be asked of a page's part: asked again until it holds, for a page is drawn piece by piece."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=60_000)
+    return expect(found)
+
+
 @dataclass
 class Watched:
     """A page that notes whatever goes wrong in it."""
@@ -231,7 +240,7 @@ def test_every_page(site: Running, browser: Browser, size: str, language: str) -
         _menu(page, size)
         followed(page, page.locator(f'.side .nav-link[href="/console{PATHS[name]}"]'))
         watched.settle(name)
-        assert page.locator("h1").inner_text() == Words(language)(f"{name}.title")
+        expect(page.locator("h1")).to_have_text(Words(language)(f"{name}.title"), use_inner_text=True)
         assert page.locator("html").get_attribute("lang") == ("zh-CN" if language == "zh" else "en-US")
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         text = page.locator(".page").inner_text()
@@ -269,10 +278,10 @@ def test_the_overview_says_what_waits_and_leads_there(site: Running, browser: Br
     assert findings.count() <= 3
     waits = findings.first
     assert waits.get_attribute("data-finding") == "waiting"
-    assert "conversations 1" in waits.inner_text()
+    expect(waits).to_contain_text("conversations 1", use_inner_text=True)
     badge = page.locator('.side [data-count="inbox"]')
     badge.wait_for()
-    assert badge.inner_text() == "1"
+    expect(badge).to_have_text("1", use_inner_text=True)
     assert not page.locator('.side [data-count="users"]').is_visible()
     page.keyboard.press("Tab")  # the first stop of the keyboard leads past the menu
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -336,23 +345,23 @@ def test_support_answers_and_hears_the_verdict(site: Running, browser: Browser) 
     page.locator("[data-suggestion]").first.click()
     reply = page.locator(".said.app[data-action]").first
     reply.wait_for()
-    assert "置信度" in reply.inner_text()
+    expect(reply).to_contain_text("置信度", use_inner_text=True)
     page.locator(".ask input").fill("我要转人工")
     page.locator("[data-send]").click()
     last = page.locator(".said.app[data-action=handover]").last
     last.wait_for()
-    assert "转人工" in last.inner_text()
+    expect(last).to_contain_text("转人工", use_inner_text=True)
     with httpx.Client(base_url=f"{site.url}/v1/apps/support", headers=site.headers) as web:
         waiting = web.get("/inbox").json()["conversations"]
         (here,) = [one["id"] for one in waiting if one["conversation"].startswith("console-")]
         web.post(f"/inbox/{here}/reply", json={"agent": "小王", "text": "您好，我来帮您。"}).raise_for_status()
         page.locator("[data-turn=person]").wait_for()
-        assert "小王" in page.locator("[data-turn=person]").inner_text()
+        expect(page.locator("[data-turn=person]")).to_contain_text("小王", use_inner_text=True)
         page.locator(".ask input").fill("谢谢")
         page.locator("[data-send]").click()
         page.locator("[data-action=person]").wait_for()
         web.post(f"/inbox/{here}/resolve", json={"agent": "小王"}).raise_for_status()
-    assert page.locator(".said.person").count() == 3
+    expect(page.locator(".said.person")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     assert watched.faults == []
     page.context.close()
@@ -369,7 +378,7 @@ def test_recommend_learns_from_what_is_opened(site: Running, browser: Browser) -
     assert title in dict(ARTICLES)
     page.locator("[data-open]").first.click()
     page.locator("[data-history] li").wait_for()
-    assert page.locator("[data-history] li").inner_text() == title
+    expect(page.locator("[data-history] li")).to_have_text(title, use_inner_text=True)
     page.locator("[data-pick]").click()
     page.get_by_text("by taste").first.wait_for()
     assert title not in page.locator(".article h3").all_inner_texts()
@@ -382,7 +391,7 @@ def test_monitor_shows_one_topic_with_its_interval(site: Running, browser: Brows
     page = watched.page
     page.goto(f"{site.url}/console/monitor")
     watched.settle("monitor")
-    assert page.locator(".alert").count() == 1
+    expect(page.locator(".alert")).to_have_count(1)
     before = page.locator(".nicegui-echart").first.get_attribute("aria-label")
     assert before
     foot = page.locator(".chart-foot").inner_text()
@@ -404,11 +413,18 @@ def test_a_range_of_time_is_chosen_and_what_it_comes_to_is_told(site: Running, b
     foot, chart = page.locator(".chart-foot"), page.locator(".nicegui-echart").first
     assert "n = 1,128" in foot.inner_text()
     chart.scroll_into_view_if_needed()
-    box = chart.bounding_box()
-    assert box
-    # The slider's left handle, from its end to the middle.
-    y = box["y"] + box["height"] - 12
-    page.mouse.move(box["x"] + 49, y)
+    # The slider's left handle, from its end to the middle: taken once it is where the pointer is, for the page above the chart is drawn still.
+    deadline = time.monotonic() + 60
+    while True:
+        box = chart.bounding_box()
+        assert box
+        assert time.monotonic() < deadline
+        y = box["y"] + box["height"] - 12
+        page.mouse.move(box["x"] + 60, y - 30)
+        page.mouse.move(box["x"] + 49, y, steps=2)
+        if chart.locator("div").first.evaluate("drawn => drawn.style.cursor") == "ew-resize":
+            break
+        page.wait_for_timeout(100)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2, y, steps=8)
     page.mouse.up()
@@ -431,7 +447,7 @@ def test_kept_texts_are_found_by_words_and_filters_on_a_phone(site: Running, bro
     page.locator(".ask input").first.fill("充电 发烫")
     page.locator("[data-find]").click()
     page.get_by_text("找到 15 条").wait_for()
-    assert results.count() == 15
+    expect(results).to_have_count(15)
     page.locator(".ask input").first.fill("?!")
     page.locator("[data-find]").click()
     page.locator("[data-results] [role=alert]").wait_for()
@@ -497,7 +513,7 @@ def test_items_and_clicks_are_brought_and_rankers_compared(site: Running, browse
     brought.get_by_text("2 items are offered").wait_for()
     page.locator('[data-upload="deeds"] input[type=file]').set_input_files(clicks)
     brought.get_by_text("2 deeds were learned from").wait_for()
-    assert "on items that are not offered: 1" in brought.inner_text()
+    expect(brought).to_contain_text("on items that are not offered: 1", use_inner_text=True)
     brought.scroll_into_view_if_needed()
     filmed(page, "4-items-and-clicks")
     page.locator('[data-upload="deeds"] input[type=file]').set_input_files(clicks)
@@ -509,9 +525,9 @@ def test_items_and_clicks_are_brought_and_rankers_compared(site: Running, browse
     compare.locator("input[data-user]").fill("anna")
     compare.locator("[data-look]").click()
     compare.get_by_text("What they did (1)").wait_for()
-    assert compare.locator(".compared").count() == 2
-    assert "Lamp" in compare.locator("[data-compared]").inner_text()
-    assert compare.locator(".compared li").count() == 20
+    expect(compare.locator(".compared")).to_have_count(2)
+    expect(compare.locator("[data-compared]")).to_contain_text("Lamp", use_inner_text=True)
+    expect(compare.locator(".compared li")).to_have_count(20)
     compare.scroll_into_view_if_needed()
     filmed(page, "5-two-rankers")
     assert watched.faults == []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noria.console.mount import mount
-from tests.console.test_console_browser import browser, opened, pytestmark
+from tests.console.test_console_browser import browser, expect, opened, pytestmark
 from tests.console.test_console_inbox import check
 from tests.server.data_work import inside
 
@@ -74,7 +74,7 @@ def test_from_a_file_to_rows_that_training_takes(
     drop.set_input_files({"name": "run\u202evsc.exe", "mimeType": "text/csv", "buffer": b"\x7fELF" + bytes(99)})
     refused = page.locator("[data-told] [role=alert]")
     refused.wait_for()
-    assert "runvsc.exe" in refused.inner_text()
+    expect(refused).to_contain_text("runvsc.exe", use_inner_text=True)
     watched.faults[:] = [
         fault for fault in watched.faults if "400" not in fault
     ]  # the browser's own word for a refusal
@@ -84,16 +84,16 @@ def test_from_a_file_to_rows_that_training_takes(
     drop.set_input_files(file)
     page.wait_for_url(re.compile(r"/data\?set="))
     watched.settle("data")
-    assert page.locator("[data-taken]").inner_text() == "5"
-    assert page.locator("[data-refused]").inner_text() == "1"
+    expect(page.locator("[data-taken]")).to_have_text("5", use_inner_text=True)
+    expect(page.locator("[data-refused]")).to_have_text("1", use_inner_text=True)
     check(watched, language)
 
     tab(page, "label")
     page.locator("[data-one] .data-text").wait_for()
-    assert page.locator("[data-one] b").count() == 0  # shown as it was typed
+    expect(page.locator("[data-one] b")).to_have_count(0)  # shown as it was typed
     texts = [line.split(",")[0] for line in ROWS[language][3:5]]
     shown = page.locator("[data-one] .data-text")
-    assert shown.inner_text() == texts[0]
+    expect(shown).to_have_text(texts[0], use_inner_text=True)
     page.keyboard.press("1")
     page.wait_for_function("text => document.querySelector('[data-one] .data-text').innerText === text", arg=texts[1])
     page.keyboard.press("u")
@@ -112,7 +112,7 @@ def test_from_a_file_to_rows_that_training_takes(
     tab(page, "check")
     page.locator("[data-look]").click()
     page.locator("[data-reason=again]").wait_for()
-    assert page.locator("[data-reason=again]").inner_text() == "1"
+    expect(page.locator("[data-reason=again]")).to_have_text("1", use_inner_text=True)
     check(watched, language)
     page.locator("[data-deed=see_repeats]").click()
     page.locator("[data-rows] .data-row").nth(1).wait_for()
@@ -122,7 +122,7 @@ def test_from_a_file_to_rows_that_training_takes(
     check(watched, language)
 
     tab(page, "columns")
-    assert page.locator("[data-column]").count() == 3
+    expect(page.locator("[data-column]")).to_have_count(3)
     page.locator("[data-column] input[maxlength='100']").nth(2).fill("channel")
     check(watched, language)
     page.locator("button[data-columns]").click()

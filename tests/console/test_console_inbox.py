@@ -11,7 +11,16 @@ import pytest
 from tiny_models import make_encoder
 
 from noria.console.mount import mount
-from tests.console.test_console_browser import CUT, UNTRANSLATED, Watched, browser, opened, pytestmark, untranslated
+from tests.console.test_console_browser import (
+    CUT,
+    UNTRANSLATED,
+    Watched,
+    browser,
+    expect,
+    opened,
+    pytestmark,
+    untranslated,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -76,10 +85,10 @@ def test_two_people_and_a_customer(site: Running, browser: Browser) -> None:
     ann, ben = (at_inbox(site, browser, "desk", "en-US", name) for name in ("Ann", "Ben"))
     for one in (ann, ben):
         row = one.page.locator("[data-row]").first
-        assert "2" in row.locator(".badge").inner_text()
+        expect(row.locator(".badge")).to_contain_text("2", use_inner_text=True)
         row.click()
         one.page.locator("[data-turn=message]").nth(1).wait_for()
-        assert one.page.locator("[data-said] img").count() == 0  # shown as it was typed
+        expect(one.page.locator("[data-said] img")).to_have_count(0)  # shown as it was typed
         check(one, "en")
     ann.page.locator("[data-suggestion]").first.wait_for()
     ann.page.locator("[data-deed=claim]").click()
@@ -89,7 +98,7 @@ def test_two_people_and_a_customer(site: Running, browser: Browser) -> None:
     ben.page.locator("[data-deed=send]").click()
     refused = ben.page.locator(".inbox-talk [role=alert]")
     refused.wait_for()
-    assert "Ann" in refused.inner_text()
+    expect(refused).to_contain_text("Ann", use_inner_text=True)
     assert ben.page.locator("[data-entry]").input_value() == "I answer, too"  # nothing written is lost
     ann.page.locator("[data-suggestion]").first.click()
     ann.page.wait_for_function("document.querySelector('[data-entry]').value !== ''")
@@ -139,7 +148,7 @@ def test_by_keyboard_alone(site: Running, browser: Browser) -> None:
     )
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("请讲")
-    assert page.locator("[data-turn=person]").count() == 0
+    expect(page.locator("[data-turn=person]")).to_have_count(0)
     page.keyboard.press("Enter")
     page.locator("[data-turn=person]").wait_for()
     answered = [read(site, f"keys-{number}")[-1] for number in (1, 2)]

@@ -14,7 +14,7 @@ import pytest
 
 from noria.console.mount import mount, sign_in_link
 from noria.console.words import Words
-from tests.console.test_console_browser import SIZES, Watched, browser, opened, pytestmark
+from tests.console.test_console_browser import SIZES, Watched, browser, expect, opened, pytestmark
 from tests.console.test_console_inbox import check
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_an_admin_s_day(site: Running, browser: Browser, size: str, locale: str,
         assert auditor.get("/console/health").status_code == 401
     page.reload()
     watched.settle("keys")
-    assert page.locator("[data-secret]").count() == 0
+    expect(page.locator("[data-secret]")).to_have_count(0)
     mine = next(one for one in listed(site) if one["id"] == site.key.split("_")[1])
     assert f"n={mine['used']['requests']} " in page.locator(".page").inner_text()
 
@@ -94,7 +94,9 @@ def test_an_admin_s_day(site: Running, browser: Browser, size: str, locale: str,
     count = {"en": 1, "zh": 2}[language]
     page.wait_for_function(f"document.querySelectorAll('[data-results] tbody tr').length === {count}")
     page.locator("[data-results] summary").first.click()
-    assert {"en": "slow parcel", "zh": "1+1"}[language] in page.locator("[data-results]").inner_text()
+    expect(page.locator("[data-results]")).to_contain_text(
+        {"en": "slow parcel", "zh": "1+1"}[language], use_inner_text=True
+    )
     check(watched, language)
     with page.expect_download() as taken:
         page.locator('[data-take="parquet"]').click()
@@ -111,7 +113,7 @@ def test_an_admin_s_day(site: Running, browser: Browser, size: str, locale: str,
     page.get_by_text(words("events.none")).wait_for()
     page.reload()
     watched.settle("events")
-    assert page.locator(f'[data-receipt="{made}"]').count() == 1
+    expect(page.locator(f'[data-receipt="{made}"]')).to_have_count(1)
 
     # All of it stands in the log, which is whole.
     page.goto(f"{site.url}/console/audit")
@@ -164,7 +166,7 @@ def test_a_browser_without_a_socket_is_told_and_loses_nothing(site: Running, bro
         "window.socket.disconnect()"
     )  # as where a proxy lets nothing through; it does not come back by itself
     page.locator("#connection").wait_for(state="visible")
-    assert page.locator("#connection").inner_text() == Words("en")("connection.lost")
+    expect(page.locator("#connection")).to_have_text(Words("en")("connection.lost"), use_inner_text=True)
     page.locator("input[data-field=name]").fill("half written")
     page.reload()
     watched.settle("keys")

@@ -11,7 +11,7 @@ import pytest
 
 import noria
 from noria.console.mount import mount
-from tests.console.test_console_browser import browser, opened, pytestmark
+from tests.console.test_console_browser import browser, expect, opened, pytestmark
 from tests.console.test_console_inbox import check
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def test_the_file_is_checked_written_kept_and_holds(
     assert file.read_text() == before, "what somebody else wrote is not overwritten"
     assert notice(page, "reload")
     page.locator("[data-keys] summary").filter(has_text="[serve.guard]").click()
-    assert "on_words" in page.locator("[data-keys]").inner_text()
+    expect(page.locator("[data-keys]")).to_contain_text("on_words", use_inner_text=True)
     check(watched, language)
     assert watched.faults == []
     page.context.close()

@@ -15,7 +15,16 @@ from noria.console import runs
 from noria.console.mount import mount
 from noria.core.folder import read_manifest
 from noria.server.jobs import FINAL
-from tests.console.test_console_browser import CUT, UNTRANSLATED, Watched, browser, opened, pytestmark, untranslated
+from tests.console.test_console_browser import (
+    CUT,
+    UNTRANSLATED,
+    Watched,
+    browser,
+    expect,
+    opened,
+    pytestmark,
+    untranslated,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -97,7 +106,7 @@ def test_a_model_is_planned_trained_and_compared(site: Running, browser: Browser
     for run in ("run-2", "model-1"):
         page.locator(f"[data-run={run}] .q-checkbox").click()
     page.locator("[data-side=run-2] .figure").first.wait_for()
-    assert "seed" in page.locator("[data-beside] table").inner_text()
+    expect(page.locator("[data-beside] table")).to_contain_text("seed", use_inner_text=True)
     page.locator("[data-paired]").click()
     page.locator("[data-beside] .figure").get_by_text("超出 model-1").wait_for()
     whole(watched, "zh")

@@ -106,7 +106,8 @@ def test_charts_are_whole_in_both_languages(sections: list[Section]) -> None:
             numbers = [
                 x
                 for series in options["series"]
-                for x in np.ravel(np.array(series["data"], dtype=object)).tolist()
+                for value in series["data"]
+                for x in np.ravel(np.array(value["value"] if isinstance(value, dict) else value, dtype=object)).tolist()
                 if x is not None
             ]
             assert np.isfinite(np.array(numbers, dtype=np.float64)).all()
