@@ -256,7 +256,7 @@ def test_pages_without_an_end_bombs_and_loops_are_refused(site: Site) -> None:
         began = time.monotonic()
         with pytest.raises(SourceError):
             fetcher.get(site.url + path, most_bytes=1 << 20, allow_private=True)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
