@@ -24,6 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from noria.core.messages import Message, message
+
 Chosen = Literal["bf16", "fp32"]
 NumberType = Literal["auto", Chosen]
 PAYS = 1.5
@@ -77,13 +79,17 @@ class Machine:
     device: str = "cpu"
     """What they compute on."""
 
-    def text(self) -> str:
+    def text(self) -> Message:
         """Return device, threads, number type and speeds in a few words."""
         in_bf16 = f"{self.bf16_flops / 1e12:.2f}" if self.bf16_flops > 5e9 else f"{self.bf16_flops / 1e12:.4f}"
-        speeds = f"matrix products {in_bf16} TFLOP/s in bf16, {self.fp32_flops / 1e12:.2f} in fp32"
-        processes = f"{self.workers} processes x " if self.workers > 1 else ""
-        where = f"{self.threads} threads" if self.device == "cpu" else self.device
-        return f"{processes}{where}, {self.number_type} ({speeds})"
+        return message(
+            "work.machine.line",
+            processes=message("work.machine.processes", processes=self.workers) if self.workers > 1 else "",
+            where=message("work.machine.threads", threads=self.threads) if self.device == "cpu" else self.device,
+            number_type=self.number_type,
+            bf16=in_bf16,
+            fp32=self.fp32_flops / 1e12,
+        )
 
 
 def measure(number_type: NumberType = "auto", device: str = "cpu") -> Machine:

@@ -221,7 +221,7 @@ def crossvalidate(
     base = _base(base, report)
     figures = run(_task(task, base, options, many), base, train, out, training, cross, report, reading=reading)
     for figure in figures:
-        report.closing(figure.text(), **figure.as_dict())
+        report.closing(figure.line(), **figure.as_dict())
     return Folds(out, tuple(figures))
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from noria.core.caveats import caveats
 from noria.core.errors import InputError, SettingError
 from noria.core.folder import Source, new_folder, read_manifest, sha256_file, source_of
-from noria.core.messages import message
+from noria.core.messages import message, term
 from noria.core.progress import Report
 from noria.make.compress.settings import CompressSettings
 from noria.make.corpus.settings import CleanSettings
@@ -103,7 +103,7 @@ def tokenizer(
     report = report_of(progress)
     texts, sources = training_texts(corpus, report)
     train_tokenizer(texts, vocab_size, out, report, sources=sources, kind=kind, beside=bundled_tokenizers())
-    report.closing(f"tokenizer written to {out}", out=str(out))
+    report.closing(message("work.tokenizer_written", out=out), out=str(out))
     facts = read_manifest(out).facts
     return Tokenizer(out, facts["vocab_size"], figures_in(facts, "figures"))
 
@@ -170,7 +170,7 @@ def base(name: str, *, out: Path, trim_to: tuple[Path, ...] = (), progress: Prog
 
     report = report_of(progress)
     bundled(name, out, report, trim_to=trim_to)
-    report.closing(f"model written to {out}", out=str(out))
+    report.closing(message("work.model_written", out=out), out=str(out))
     return model_of(out)
 
 
@@ -221,7 +221,7 @@ def evaluate(
         beside=other,
     )
     for figure in figures:
-        report.closing(figure.text(), **figure.as_record())
+        report.closing(figure.line(), **figure.as_record())
     if out is not None:
         sources = [source_of(model), Source(rows.name, sha256_file(rows))]
         with new_folder(out, kind="evaluation", sources=sources) as folder:
@@ -290,10 +290,11 @@ def compress(
         source=source or rows.name,
         or_trained=or_trained,
     )
-    report.closing(f"{model.name}: {certificate_text(found)}; written to {out}", **found.as_dict())
+    written = message("work.certified", name=model.name, certificate=certificate_text(found), out=out)
+    report.closing(written, **found.as_dict())
     made = compressed_of(out, certified=found.passed, reasons=found.reasons, figures=found.figures)
     for words in made.caveats:
-        report.closing(f"- but {words}")
+        report.closing(message("work.but", words=words))
     return made
 
 
@@ -301,7 +302,10 @@ def report_written(out: Path, report: Report) -> None:
     """Tell that a model was trained and written, and in the same breath what must be known of it."""
     facts = read_manifest(out).facts
     known = caveats(facts)
-    verdict = "" if facts.get("verdict") in (None, "no baseline", "not judged") else f" ({facts['verdict']})"
-    report.closing(f"model written to {out}{verdict}{'' if not known else ', BUT:'}", out=str(out), caveats=known)
+    verdict = facts.get("verdict")
+    told = message("work.model_written", out=out)
+    if verdict not in (None, "no baseline", "not judged"):
+        told = message("work.verdict", written=told, verdict=term(verdict))
+    report.closing(message("work.however", written=told) if known else told, out=str(out), caveats=known)
     for words in known:
-        report.closing(f"- {words}")
+        report.closing(message("work.point", words=words))

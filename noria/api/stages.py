@@ -59,12 +59,13 @@ def run_stage(root: Path, stage: KeyedStage, position: str, report: Report) -> M
     """Run one stage unless it is done under the same key, and return its record."""
     known = read_record(root, stage.name)
     if known.get("key") == stage.key and "line" in known:
-        report.ledger(f"{position} {stage.name}: done before. {known['line']}", stage=stage.name, again=False)
+        told = message("work.done_before", position=position, name=stage.name, line=known["line"])
+        report.ledger(told, stage=stage.name, again=False)
         return known
     if known.get("key") != stage.key:
         clear(root, stage.outputs)
     write_json(stage_file(root, stage.name), {"name": stage.name, "key": stage.key})
-    report.plan(f"{position} {stage.name}: {stage.plan()}", stage=stage.name)
+    report.plan(message("work.stage", position=position, name=stage.name, plan=stage.plan()), stage=stage.name)
     started = time.monotonic()
     result = stage.run()
     seconds = time.monotonic() - started
@@ -80,7 +81,8 @@ def run_stage(root: Path, stage: KeyedStage, position: str, report: Report) -> M
         "noria": __version__,
     }
     write_json(stage_file(root, stage.name), record)
-    report.ledger(f"{position} {stage.name} ({seconds:,.0f} s): {result.line}", stage=stage.name, seconds=seconds)
+    told = message("work.done", position=position, name=stage.name, seconds=seconds, line=result.line)
+    report.ledger(told, stage=stage.name, seconds=seconds)
     return record
 
 

@@ -61,15 +61,25 @@ class Figure:
         >>> Figure("accuracy", 0.8927, n=1746, low=0.878, high=0.907, baseline=0.8575).text()
         'accuracy 0.893 [0.878, 0.907] n=1,746 (baseline 0.858)'
         """
-        name, unit, note = (term(text)[language] for text in (self.name, self.unit, self.note))
-        unit = f" {unit}" if unit else ""
+        return self.line()[language]
+
+    def line(self) -> Message:
+        """Return the figure on one line, in every language."""
         interval = (
             f" [{number(self.low)}, {number(self.high)}]" if self.low is not None and self.high is not None else ""
         )
-        told = message("figures.baseline", value=number(self.baseline)) if self.baseline is not None else None
-        baseline = told[language] if told else ""
-        note = f" {note}" if note else ""
-        return f"{name} {number(self.value)}{unit}{interval} n={self.n:,}{baseline}{note}"
+        baseline = message("figures.baseline", value=number(self.baseline)) if self.baseline is not None else ""
+        unit, note = (message("figures.after", text=term(text)) if text else "" for text in (self.unit, self.note))
+        return message(
+            "figures.line",
+            name=term(self.name),
+            value=number(self.value),
+            unit=unit,
+            interval=interval,
+            n=self.n,
+            baseline=baseline,
+            note=note,
+        )
 
 
 def proportion(name: str, successes: int, n: int, *, level: float = 0.95, **facts: Any) -> Figure:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
-from .messages import Message, for_terminal
+from .messages import Message, for_terminal, term
 
 Mode = Literal["people", "programs", "quiet", "silent"]
 T = TypeVar("T")
@@ -178,7 +178,7 @@ class Report:
         if self.mode == "silent":
             return
         mark = {"plan": "○ ", "ledger": "● ", "note": "  "}[event]
-        self.stream.write(f"{mark}{line}\n")
+        self.stream.write(f"{mark}{for_terminal(line)}\n")
         self.stream.flush()
 
     def _emit(self, value: dict[str, Any]) -> None:
@@ -269,7 +269,7 @@ def stage(title: str, *, total: float | None = None, unit: str = "") -> Iterator
     if report is None:
         yield Bar(title, total, unit)
         return
-    with report.bar(for_terminal(title), total=total, unit=unit) as bar:
+    with report.bar(title, total=total, unit=unit) as bar:
         yield bar
 
 
@@ -298,7 +298,7 @@ def _rich_bars(stream: IO[str]) -> Any:
 
 @contextmanager
 def _rich_bar(bar: Bar, shown: Any) -> Iterator[None]:
-    task = shown.add_task(bar.title, total=bar.total, count=_count(bar), values="")
+    task = shown.add_task(_title(bar), total=bar.total, count=_count(bar), values="")
 
     def listener(bar: Bar) -> None:
         values = "  ".join(f"{name} {value:.4g}" for name, value in bar.values.items())
@@ -309,6 +309,12 @@ def _rich_bar(bar: Bar, shown: Any) -> Iterator[None]:
         yield
     finally:
         shown.remove_task(task)
+
+
+def _title(bar: Bar) -> str:
+    """Return a bar's title as the terminal's reader has it; a name of the data stays as it is."""
+    found = term(bar.title)
+    return for_terminal(found) if found.code != "join.as_is" else bar.title
 
 
 def _count(bar: Bar) -> str:

@@ -60,7 +60,9 @@ def from_columns(name: str, entries: Entries, *, many: bool, report: Report | No
         found = [key for key in names if _bit(row[key])]
         row |= {"labels": found} if many else {"label": found[0]}
     if report:
-        report.note(f"{name}: labels from columns of 0 and 1: {', '.join(names)}", columns=names)
+        report.note(
+            message("work.named", name=name, text=message("work.coded", columns=", ".join(names))), columns=names
+        )
 
 
 def report_compound(name: str, entries: Entries, report: Report | None) -> None:
@@ -80,8 +82,9 @@ def report_compound(name: str, entries: Entries, report: Report | None) -> None:
     ]
     if compound and report:
         report.note(
-            f"{name}: {len(compound):,} labels look like several in one, such as {compound[0]!r}: to be read as several, write | "
-            "between them"
+            message(
+                "work.named", name=name, text=message("work.compound", labels=len(compound), first=repr(compound[0]))
+            )
         )
 
 

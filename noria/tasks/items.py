@@ -156,9 +156,10 @@ def read_items(
     if not items:
         raise InputError(message("apps.file_items"), found=str(path))
     if read > len(items):
-        note(f"{path}: {read - len(items)} of {read} items were replaced by a later one of the same id")
+        replaced = message("work.items_replaced", replaced=read - len(items), items=read)
+        note(message("work.named", name=path, text=replaced))
     for said in records.notes():
-        note(f"{path}: {said}")
+        note(message("work.named", name=path, text=said))
     return list(items.values())
 
 

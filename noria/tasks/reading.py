@@ -21,7 +21,7 @@ from noria.text.records import Records
 
 from .coded import NULLS, from_columns, refuse_codes, report_compound
 from .forms import own_rows
-from .records import as_row, columns_for, opened
+from .records import as_row, columns_for, columns_text, opened
 
 Row = dict[str, Any]
 _LABELLED = ("classify", "numeric", "tag")
@@ -115,8 +115,7 @@ def _columns(name: str, columns: Any, reading: Reading, report: Report | None) -
         elif "label" in columns:
             found["labels"] = "label"
     if guessed and report:
-        told = ", ".join(f"{one} from column {column!r}" for one, column in guessed.items())
-        report.note(f"{name}: {told}", columns=found)
+        report.note(message("work.named", name=name, text=columns_text(guessed)), columns=found)
     return found
 
 
@@ -155,11 +154,11 @@ def _cut(
     commas = sorted({part for part in parts if set(part) & {",", "，"}}) if not separators else []
     if report and example:
         told = " ".join(repr(mark) for mark in (*sorted(strong_separators), *separators))
-        report.note(
-            f"{name}: {cut:,} cells hold several labels{f', cut at {told}' if told else ''}: the first is {' + '.join(example)}"
-        )
+        cut_at = message("work.cut_at", marks=told) if told else ""
+        told = message("work.cells", cells=cut, cut_at=cut_at, first=" + ".join(example))
+        report.note(message("work.named", name=name, text=told))
     if report and commas:
-        report.note(f"{name}: commas are part of labels that always come whole: {commas[0]!r}")
+        report.note(message("work.named", name=name, text=message("work.commas", label=repr(commas[0]))))
 
 
 def _report_uncut(name: str, rows: list[Row], report: Report | None) -> None:
@@ -170,10 +169,9 @@ def _report_uncut(name: str, rows: list[Row], report: Report | None) -> None:
     for label, count in labels.items():
         parts = parts_of(label, "".join(STRONG) + ",，")
         if len(parts) > 1 and any(part in labels for part in parts):
-            report.note(
-                f"{name}: {count:,} rows have the one label {label!r}, though {next(p for p in parts if p in labels)!r} is a "
-                "label, too: --many reads several labels in a cell"
-            )
+            other = next(part for part in parts if part in labels)
+            told = message("work.one_label", rows=count, label=repr(label), other=repr(other))
+            report.note(message("work.named", name=name, text=told))
             return
 
 
@@ -195,7 +193,7 @@ def _join(name: str, entries: list[tuple[int, Row | RowError]], reading: Reading
             row["tags"] = [_tag(tag) for tag in row["tags"]]
     if report:
         for line in joined.lines():
-            report.note(f"{name}: {line}")
+            report.note(message("work.named", name=name, text=line))
     if truths := joined.truths():
         for row in rows:
             if row.get("label") in truths:
@@ -219,4 +217,4 @@ def _single(
         assert isinstance(row, dict)
         row["label"] = row.pop("labels")[0]
     if report:
-        report.note(f"{name}: every list of labels holds one: read as one label a text")
+        report.note(message("work.named", name=name, text=message("work.lists_of_one")))

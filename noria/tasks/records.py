@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from noria.core.errors import RowError
-from noria.core.messages import message
+from noria.core.messages import Message, joined, message
 from noria.text.columns import as_it_should_be, columns_among, no_such_column
 from noria.text.headings import bare_name
 from noria.text.labels import STRONG, parts_of
@@ -50,6 +50,11 @@ def opened(record: Mapping[str, Any]) -> dict[str, Any]:
             value = _listed(name, cell)
             row[name] = value if isinstance(value, list | dict) else cell
     return row
+
+
+def columns_text(found: Mapping[str, str]) -> Message:
+    """Return in words which columns were taken for which fields."""
+    return joined("join.comma", [message("work.column", field=one, column=column) for one, column in found.items()])
 
 
 def columns_for(

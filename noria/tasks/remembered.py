@@ -100,7 +100,7 @@ def given_for(
             continue
         given.append({name: row[name] for name in ("text", "pair") if isinstance(row.get(name), str)})
     if skipped and report:
-        report.note(f"{file}: {skipped:,} rows without a text skipped", skipped=skipped)
+        report.note(message("work.named", name=file, text=message("work.textless", rows=skipped)), skipped=skipped)
     _check_pairs(manifest, given, file)
     return given
 
@@ -110,7 +110,7 @@ def report_made_from(manifest: Manifest, file: Path, report: Report) -> bool:
     found = file.is_file() and sha256_file(file) in {one.sha256 for one in manifest.sources}
     if found:
         report.note(
-            f"{file.name} is a file that the model was trained on or chosen by: the figures say what it remembers",
+            message("work.remembered", name=file.name),
             leaked=True,
         )
     return found

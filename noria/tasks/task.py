@@ -271,7 +271,8 @@ def read_rows(
                 raise fault from None
             faults.append(fault)
     if faults and report:
-        report.note(f"{path}: {len(faults):,} bad rows skipped, the first: {faults[0]}", skipped=len(faults))
+        told = message("work.skipped", rows=len(faults), first=faults[0].as_message())
+        report.note(message("work.named", name=path, text=told), skipped=len(faults))
     if not rows:
         raise InputError(
             message("tasks.holds_usable", path=path),

@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from noria.core.messages import Message, as_is, joined, message
+
 # Marks that nobody sees: zero-width spaces, byte-order marks, soft hyphens, directions, and controls.
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad\u200e\u200f\u202a-\u202e\u2066-\u2069\x00-\x08\x0e-\x1b\x7f]")
 _JOINERS = "\u200c\u200d"
@@ -90,14 +92,18 @@ class Joined:
         both = names & set(_TRUTHS) and names & set(_TRUTHS.values())
         return {name: _TRUTHS[name] for name in _TRUTHS} if both and names <= {*_TRUTHS, *_TRUTHS.values()} else {}
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Message]:
         """Return what was joined, a line a label, and which labels differ by case alone."""
         spellings = dict(self.spellings)
         for name, one in self.truths().items():
             if name in spellings:
                 spellings[one] = spellings.get(one, Counter()) + spellings.pop(name)
         told = [
-            f"joined: {_listed([f'{way} ({count:,})' for way, count in written.most_common()])} are one label, {name!r}"
+            message(
+                "work.joined",
+                spellings=_listed([f"{way} ({count:,})" for way, count in written.most_common()]),
+                label=repr(name),
+            )
             for name, written in spellings.items()
             if len(written) > 1
         ]
@@ -106,10 +112,9 @@ class Joined:
             cases.setdefault(_letters(name), []).append(name)
         for names in cases.values():
             if len(names) > 1:
-                what = "case" if len({name.casefold() for name in names}) == 1 else "case, punctuation or leading zeros"
-                told.append(
-                    f"labels that differ by {what} alone are kept apart: {_listed([repr(name) for name in names])}"
-                )
+                cased = len({name.casefold() for name in names}) == 1
+                listed = _listed([repr(name) for name in names])
+                told.append(message("work.kept_apart.case" if cased else "work.kept_apart.marks", labels=listed))
         return told
 
 
@@ -176,6 +181,7 @@ def _shown(value: object) -> str:
     return f"{plain!r}".replace("\\\\u", "\\u") + (" (decomposed)" if decomposed else "")
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = list(names[:_SHOWN]) + ([f"{len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else [])
-    return ", ".join(shown[:-1]) + (" and " if len(shown) > 1 else "") + shown[-1]
+def _listed(names: Sequence[str]) -> Message:
+    more = [message("work.more", count=len(names) - _SHOWN)] if len(names) > _SHOWN else []
+    *most, last = [*(as_is(name) for name in names[:_SHOWN]), *more]
+    return joined("join.and", [joined("join.list", most), last]) if most else last

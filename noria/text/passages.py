@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from noria.core.messages import message
 from noria.core.progress import Report
 
 from .confined import LARGEST_BYTES, Part, parts_of, too_large
@@ -93,7 +94,7 @@ def read_document(path: str | Path, report: Report | None = None) -> TextDocumen
     document = document_in(source, format_of(source).kind)
     if report:
         for note in document.notes.lines():
-            report.note(f"{source.name}: {note}")
+            report.note(message("work.named", name=source.name, text=note))
     return document
 
 

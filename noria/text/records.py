@@ -93,7 +93,7 @@ class Records:
         self._note_encoding()
         if self._report:
             for note in found.notes.lines():
-                self._report.note(f"{self.source.name}: {note}")
+                self._report.note(message("work.named", name=self.source.name, text=note))
         return found
 
     def notes(self) -> list[Message]:
@@ -107,7 +107,7 @@ class Records:
         yield from self._read()
         if self._report:
             for note in self.notes():
-                self._report.note(f"{self.source.name}: {note}")
+                self._report.note(message("work.named", name=self.source.name, text=note))
 
     def text(self) -> str:
         """Return a text whole; bytes that are none of its encoding are an error.
@@ -152,9 +152,8 @@ class Records:
 
     def _note_encoding(self) -> None:
         if self._report and self.encoding not in ("", "utf-8", "utf-8-sig", "utf-16", "utf-32"):
-            self._report.note(
-                f"{self.source.name} is not UTF-8: read as {plain_name(self.encoding)}", encoding=self.encoding
-            )
+            told = message("work.encoded", name=self.source.name, encoding=plain_name(self.encoding))
+            self._report.note(told, encoding=self.encoding)
 
     def _table(self) -> Table:
         """Return the rows of the first table of a document: a page or a letter may hold one, and a PDF only looks as if it did."""

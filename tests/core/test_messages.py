@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import pickle
 import re
@@ -28,6 +29,7 @@ from noria.core.messages import (
     name_of,
     term,
 )
+from noria.core.progress import Report
 
 ROOT = Path(noria.__file__).parent
 NAMES = sorted(path.stem for path in (CATALOGUES / "en").glob("*.toml"))
@@ -231,3 +233,47 @@ def test_an_unknown_code_or_a_missing_value_is_no_message() -> None:
 )
 def test_the_terminal_s_language(environ: dict[str, str], language: str) -> None:
     assert environment_language(environ) == language
+
+
+LINES = ("plan", "ledger", "note", "closing", "bar")
+"""Methods of a report whose first argument people read."""
+BUILT = (ast.JoinedStr, ast.BinOp)
+
+
+def reported() -> Iterator[tuple[str, str, ast.expr]]:
+    """Yield where long work says something to its report, by which method, and what it says."""
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = node.func if isinstance(node, ast.Call) and node.args else None
+            if (
+                isinstance(called, ast.Attribute)
+                and called.attr in LINES
+                and "report" in ast.unparse(called.value).lower()
+            ):
+                assert isinstance(node, ast.Call)
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", called.attr, node.args[0]
+
+
+def test_what_long_work_says_is_said_in_the_readers_language() -> None:
+    """A text that is put together in code, or of a figure alone, is English to everybody."""
+    known, found = texts("en"), list(reported())
+    assert len(found) > 100
+    for place, method, given in found:
+        assert not isinstance(given, BUILT), place
+        assert not (
+            isinstance(given, ast.Call)
+            and isinstance(given.func, ast.Attribute)
+            and given.func.attr in ("join", "text")
+        ), place
+        if isinstance(given, ast.Constant):
+            assert method == "bar", place
+            assert f"terms.{given.value}" in known, f"{place}: {given.value}"
+
+
+def test_a_terminal_in_chinese_is_told_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, figure = io.StringIO(), Figure("accuracy", 0.8927, n=1746, low=0.878, high=0.907, note="baseline wins")
+    monkeypatch.setenv("NORIA_LANG", "zh")
+    Report("quiet", said).ledger(message("work.named", name="valid.jsonl", text=figure.line()))
+    assert said.getvalue() == f"● valid.jsonl：{figure.text('zh')}\n"
+    assert "准确率 0.893 [0.878, 0.907] n=1,746" in said.getvalue()
+    assert figure.line() == figure.text() == "accuracy 0.893 [0.878, 0.907] n=1,746 baseline wins"

@@ -59,7 +59,7 @@ def run(context: Context) -> StageResult:
         if certificate is None:
             compress(context, name)
             certificate = certificate_of(context.root / served(name))
-            context.report.note(f"{name}: {certificate_text(certificate)}")
+            context.report.note(message("work.named", name=name, text=certificate_text(certificate)))
         instead = "" if certificate.passed else ": the trained model is served"
         lines.append(f"{name} {certificate_text(certificate)}{instead}")
         lines += [f"{name}, BUT {words}" for words in caveats(read_manifest(context.root / served(name)).facts)]

@@ -14,6 +14,7 @@ from noria.api.stages import KeyedStage, held, read_stage, stage_file
 from noria.cli.manners import print_made
 from noria.core.errors import plain_errors, unknown
 from noria.core.folder import clear_partial, write_json
+from noria.core.messages import as_is, message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 
@@ -120,14 +121,12 @@ def write_ledger(chosen: list[Stage], context: Context, seconds: float) -> None:
     records = [read_stage(context.root, stage.name) for stage in chosen]
     done = [record for record in records if record]
     write_json(context.root / "ledger.json", {"settings": context.settings.model_dump(mode="json"), "stages": done})
-    context.report.note("")
-    context.report.note(
-        f"The wheel has turned once, in {seconds / 60:.1f} min now "
-        f"({sum(record['seconds'] for record in done) / 60:.1f} min in all)."
-    )
+    context.report.note(as_is(""))
+    in_all = sum(record["seconds"] for record in done) / 60
+    context.report.note(message("demo.turned", minutes=seconds / 60, in_all=in_all))
     for record in done:
-        context.report.note(f"{record['name']:<10} {record['seconds']:>6.0f} s  {record['line']}")
+        context.report.note(as_is(f"{record['name']:<10} {record['seconds']:>6.0f} s  {record['line']}"))
     page = context.root / "report.html"
-    context.report.note(f"report: {page}", report=str(page))
+    context.report.note(message("demo.report_at", page=page), report=str(page))
     shown = [{name: record[name] for name in ("name", "seconds", "line")} for record in done]
     print_made({"result": "demo", "path": context.root, "report": page, "stages": shown}, page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import noria
+from noria.core.messages import as_is, message
 
 from .settings import Context, DemoSettings
 
@@ -43,15 +44,15 @@ def serve(context: Context) -> int:
         pages.append(app)
 
     def announce(url: str, key: str | None) -> None:
-        report.note("")
-        report.ledger(f"console, signed in once by this link: {sign_in_link(pages[0], url)}")
-        report.note(f"API: {url}/v1  (OpenAI's and Noria's own)")
+        report.note(as_is(""))
+        report.ledger(message("demo.console_at", link=sign_in_link(pages[0], url)))
+        report.note(message("demo.api_at", url=url))
         if key:
-            report.note(f"admin key, shown only now: {key}")
-        report.note(f"another key: noria ship key make NAME --lake {root / 'lake'}    stop: Ctrl-C")
+            report.note(message("demo.admin_key", key=key))
+        report.note(message("demo.another_key", lake=root / "lake"))
 
-    report.plan("open the console: load the models, about 15 s")
+    report.plan(message("demo.opening"))
     settings = ServerSettings(host=context.settings.host, port=context.settings.port, lake=root / "lake")
     noria.serve(*models(root), apps=apps(root), settings=settings, prepare=prepare, announce=announce, log=False)
-    report.ledger("the server has stopped; every event is kept. The same command opens it again")
+    report.ledger(message("demo.stopped"))
     return 0

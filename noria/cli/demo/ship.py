@@ -95,7 +95,7 @@ def run(context: Context) -> StageResult:
     make_room(lake)
     write_json(lake / MARK, {"complete": False})
     chosen = Plan.of(context)
-    context.report.note("loading models, embedding questions and articles")
+    context.report.note(message("demo.loading"))
     with noria.serve(*models(context.root), apps=apps(context.root), background=True, port=0, lake=lake) as server:
         found = asyncio.run(_replay(context, server, chosen))
     result = _result(context, lake, found)

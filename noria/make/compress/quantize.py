@@ -83,7 +83,7 @@ def quantize(
         raise SettingError(message("make.net_over"), found=head, allowed=message("make.models_read"))
     if not calibration:
         raise InputError(message("make.text_calibrate"), hint=message("make.give_least"))
-    with report.bar(f"compress {folder.name}", total=3, unit="step") as bar:
+    with report.bar(message("work.bar.compress", name=folder.name), total=3, unit="step") as bar:
         graph = export(folder, head) if graph is None else graph
         bar.advance()
         method = "weights" if settings.method == "auto" else settings.method

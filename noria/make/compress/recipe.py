@@ -152,8 +152,13 @@ def _first_that_passes(
     while len(tried) < MOST and (best := next((one for one in paired(pool) if one.rank[0]), None)):
         if tried:
             last, certificate = tried[-1]
-            told = f"{last.candidate.title} {certificate_text(certificate)}; {best.candidate.title} instead"
-            report.note(f"{name}: {told}")
+            told = message(
+                "work.instead",
+                last=last.candidate.title,
+                certificate=certificate_text(certificate),
+                best=best.candidate.title,
+            )
+            report.note(message("work.named", name=name, text=told))
         tried.append((best, judged(best)))
         if tried[-1][1].passed:
             break

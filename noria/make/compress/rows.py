@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from noria.core.folder import read_manifest
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.make.corpus.texts import texts_of
 from noria.make.training.settings import ReadSettings
@@ -54,7 +55,7 @@ def report_calibrated(calibration: Sequence[str | Row], held_out: Sequence[Row],
     met = sum(_whole(row) in known for row in held_out)
     if met:
         report.note(
-            f"{met:,} of {len(held_out):,} held-out rows are also calibration texts: the certificate flatters",
+            message("work.calibrated", met=met, rows=len(held_out)),
             leaked=met,
         )
 

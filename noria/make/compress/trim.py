@@ -89,9 +89,7 @@ def trim(
     corpus = [text for text in texts if text.strip()]
     if not corpus:
         raise InputError(message("make.text_trim"), hint=message("make.give_least_one"))
-    report.plan(
-        f"trim: {vocabulary.size:,} pieces to those of {len(corpus):,} texts, about {2 + len(corpus) // 8_000} s"
-    )
+    report.plan(message("work.trim", pieces=vocabulary.size, texts=len(corpus), seconds=2 + len(corpus) // 8_000))
     with report.bar("trim", total=2 * len(corpus), unit="texts") as bar:
         before = [_ids(tokenizer, batch) for batch in _batches(corpus, bar)]
         uses = np.bincount(np.concatenate([batch.ids for batch in before]), minlength=vocabulary.size)
@@ -110,8 +108,14 @@ def trim(
         }
         parameters = out.facts["parameters"]
     report.ledger(
-        f"trim: {vocabulary.size:,} -> {len(cut.kept):,} pieces, {out.facts['trim']['parameters_before']:,} -> "
-        f"{parameters:,} parameters; tokens of all {len(corpus):,} texts unchanged"
+        message(
+            "work.trimmed",
+            pieces=vocabulary.size,
+            kept=len(cut.kept),
+            before=out.facts["trim"]["parameters_before"],
+            parameters=parameters,
+            texts=len(corpus),
+        )
     )
     return Path(target)
 

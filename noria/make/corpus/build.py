@@ -62,7 +62,7 @@ def build_corpus(
     lineage = [_source(Path(source), files, licence) for source in sources]
     key = fingerprint({"settings": settings.fingerprint(), "sources": [source.sha256 for source in lineage]})
     if _is_done(out, key):
-        report.note(f"{out} is up to date: same sources, same settings")
+        report.note(message("work.up_to_date", out=out))
         return out
     for line in gathered.lines():
         report.note(line)
@@ -89,7 +89,9 @@ def build_corpus(
         folder.facts.update(facts, splits=counts, read=read, not_read=gathered.facts(), licence=licence, key=key)
     shutil.rmtree(work, ignore_errors=True)
     report.ledger(
-        f"corpus: {tally.line()}; " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
+        message(
+            "work.corpus", tally=tally.line(), splits=", ".join(f"{name} {count:,}" for name, count in counts.items())
+        ),
         out=str(out),
         **tally.as_dict(),
     )
@@ -111,10 +113,14 @@ def _prepared(
     size = sum(file.stat().st_size for file in files)
     done = len(list(work.glob("*.json"))) * _PART_ROWS
     report.plan(
-        f"clean {size / 1e6:,.1f} MB in {len(files):,} files"
-        + ("" if total is None else f", {total:,} rows")
-        + f", about {max(1, round(size / _BYTES_PER_SECOND)):,} s"
-        + (f"; going on after {done:,} rows" if done else ""),
+        message(
+            "work.clean",
+            megabytes=size / 1e6,
+            files=len(files),
+            rows="" if total is None else message("work.rows_in", rows=total),
+            seconds=max(1, round(size / _BYTES_PER_SECOND)),
+            after=message("work.going_on_after", rows=done) if done else "",
+        )
     )
     with report.bar("clean", total=total, unit="document") as bar:
         for number in itertools.count():

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from noria.core.errors import InputError, RowError
 from noria.core.folder import Source, new_folder, sha256_file, write_json
-from noria.core.messages import message
+from noria.core.messages import as_is, message
 from noria.core.progress import Report
 from noria.lake.read import check_lake, outboxes, read_outbox, read_sealed, sealed_files
 from noria.lake.transcript import Correction, Exchange, moved, read_exchange
@@ -31,6 +31,7 @@ from noria.text.dedup import find_duplicates
 from noria.text.personal_data import mask
 
 from .documents import write_rows
+from .tally import counts
 
 TASKS = ("classify", "numeric", "tag", "answer", "translate", "summarise", "chat", "complete")
 """Tasks whose answers users can judge so that rows come of it."""
@@ -95,7 +96,7 @@ def collect(
     lake = check_lake(lake)
     tally = _Tally()
     verdicts = _verdicts(lake)
-    report.plan(f"collect {task} rows: {len(verdicts):,} answers were judged")
+    report.plan(message("work.collect", task=as_is(task), answers=len(verdicts)))
     found = list(_rows(lake, task, verdicts, model, tally))
     kept = _without_duplicates(found, task, tally)
     if len(tally.models) > 1:
@@ -119,10 +120,16 @@ def collect(
         write_json(folder.path / "drops.json", dict(tally.drops.most_common()))
         verdict = Counter(one.provenance["verdict"] for one in kept)
         folder.facts.update(task=task, rows=len(kept), verdicts=dict(verdict), dropped=dict(tally.drops.most_common()))
-    dropped = ", ".join(f"{count:,} {reason}" for reason, count in tally.drops.most_common())
     report.ledger(
-        f"{len(kept):,} {task} rows from {len(verdicts):,} judged answers "
-        f"({verdict['right']:,} right, {verdict['better']:,} bettered){'; left out: ' + dropped if dropped else ''}",
+        message(
+            "work.collected",
+            rows=len(kept),
+            task=as_is(task),
+            answers=len(verdicts),
+            right=verdict["right"],
+            better=verdict["better"],
+            dropped=message("work.left_out", reasons=counts(tally.drops)) if tally.drops else "",
+        ),
         out=str(out),
         rows=len(kept),
         dropped=dict(tally.drops),

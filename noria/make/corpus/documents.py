@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from noria.core.errors import InputError, RowError
-from noria.core.messages import message
+from noria.core.messages import Message, message
 from noria.core.progress import Report
 from noria.tasks.forms import form_of
-from noria.tasks.records import columns_for
+from noria.tasks.records import columns_for, columns_text
 from noria.tasks.task import task_for
 from noria.text.formats import allowed, format_of, why_not
 from noria.text.passages import TextDocument
@@ -52,13 +52,13 @@ class Gathered:
     read: Counter[str] = field(default_factory=Counter)
     """Format -> files that were read, as far as reading has come."""
 
-    def leave(self, path: Path, error: InputError) -> str:
+    def leave(self, path: Path, error: InputError) -> Message:
         """Count a file that cannot be opened, and return the line that tells it."""
         reason = error.what.replace(str(path), "", 1).strip(": ").removeprefix("is ")
         self.left.setdefault(reason, []).append(path)
         return _not_read(reason, [path])
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Message]:
         """Return a line a reason: how many files are not read, and which."""
         return [_not_read(reason, files) for reason, files in self.left.items()]
 
@@ -342,9 +342,12 @@ def _reason(path: Path, folder: Path) -> str | None:
         return message("make.unreadable", strerror=error.strerror)
 
 
-def _not_read(reason: str, files: Sequence[Path]) -> str:
+def _not_read(reason: str, files: Sequence[Path]) -> Message:
     named = ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else "")
-    return f"not read: {len(files):,} {'file' if len(files) == 1 else 'files'} ({named}): {reason}"
+    one = len(files) == 1
+    return message(
+        "work.not_read.one" if one else "work.not_read.several", files=len(files), names=named, reason=reason
+    )
 
 
 def _parquet_rows(file: Path) -> int:
@@ -361,8 +364,7 @@ def _columns(records: Records, text_field: str, report: Report | None) -> dict[s
     fields = (*(["text"] if text_field == "text" else []), "label")
     found = columns_for(fields, records.columns)
     if report and found:
-        told = ", ".join(f"{field} from column {column!r}" for field, column in found.items())
-        report.note(f"{records.source.name}: {told}")
+        report.note(message("work.named", name=records.source.name, text=columns_text(found)))
     return {column: field for field, column in found.items()}
 
 

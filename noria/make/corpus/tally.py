@@ -6,8 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from noria.core.messages import Message, joined, message, term
+
 SAMPLES = 5
 _SAMPLE_CHARACTERS = 80
+
+
+def counts(found: Counter[str]) -> Message:
+    """Return how many of each, the most first, as one line."""
+    return joined(
+        "join.comma", [message("work.count", count=count, what=term(what)) for what, count in found.most_common()]
+    )
 
 
 @dataclass
@@ -46,15 +55,12 @@ class Tally:
             mine = self.samples.setdefault(reason, [])
             mine += samples[: SAMPLES - len(mine)]
 
-    def line(self) -> str:
+    def line(self) -> Message:
         """Return the tally on one line, as the ledger shows it."""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.drops.most_common())
-        masked = ", ".join(f"{count:,} {kind}" for kind, count in self.masked.most_common())
-        return (
-            f"{self.rows:,} rows in, {self.kept:,} kept"
-            + (f"; dropped {reasons}" if reasons else "")
-            + (f"; masked {masked}" if masked else "")
-        )
+        parts = [message("work.kept", rows=self.rows, kept=self.kept)]
+        parts += [message("work.dropped", reasons=counts(self.drops))] if self.drops else []
+        parts += [message("work.masked", kinds=counts(self.masked))] if self.masked else []
+        return joined("join.clauses", parts)
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict."""

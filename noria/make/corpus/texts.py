@@ -7,6 +7,7 @@ from pathlib import Path
 
 from noria.core.errors import RowError
 from noria.core.folder import Source, sha256_file
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.text.records import read_records
 
@@ -60,7 +61,7 @@ def all_texts(files: Sequence[Path], report: Report | None = None) -> Iterator[s
                 yield from _texts(record)
         if bad and report:
             report.note(
-                f"{file}: {len(bad):,} rows cannot be read, their texts are left out, the first: {bad[0]}",
+                message("work.unreadable_rows", file=file, rows=len(bad), first=bad[0].as_message()),
                 skipped=len(bad),
             )
 

@@ -12,7 +12,7 @@ from noria import __version__
 from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import Source
-from noria.core.messages import Message, message, term
+from noria.core.messages import Message, joined, message, term
 from noria.core.progress import Report
 from noria.tasks.companion import NgramCompanion
 from noria.tasks.measure import Measure, span_set
@@ -92,9 +92,10 @@ def assess(
         if (
             task.head == "causal" and result.baseline
         ):  # what the base said of the rows before it was tuned, with its own interval
-            report.ledger(f"{source}: {result.baseline[0].text()}")
-        told = "" if result.difference is None else f"; {result.difference.text()}"
-        report.ledger(f"{source}: {result.metrics[0].text()}{told}: {result.verdict}")
+            report.ledger(message("work.named", name=term(source), text=result.baseline[0].line()))
+        shown = [result.metrics[0], *([] if result.difference is None else [result.difference])]
+        told = joined("join.clauses", [figure.line() for figure in shown])
+        report.ledger(message("work.judged", source=term(source), figures=told, verdict=term(result.verdict)))
         if labels:
             report.ledger(line(labels))
     return result

@@ -88,8 +88,8 @@ def _answers(
     # As it was judged when it was made, so that the figures are the same; but never in numbers that this machine emulates.
     made = manifest.facts.get("number_type", "fp32")
     number_type = allowed_here(made, str(place))
-    told = "" if made == number_type else f", made in {made}, which is no faster here: last digits may differ"
-    report.plan(f"evaluate {folder.name}: {len(rows):,} rows, {number_type}{told}")
+    told = "" if made == number_type else message("work.made_in", number_type=made)
+    report.plan(message("work.evaluate", name=folder.name, rows=len(rows), number_type=number_type, made=told))
     with computing(number_type):
         return answer_rows(task, module, tokenizer, rows, manifest.facts["max_length"])
 

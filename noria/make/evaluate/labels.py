@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure, number, proportion
+from noria.core.messages import Message, as_is, joined, message
 from noria.tasks.measure import f1, label_counts, label_names, span_label_counts, span_label_names
 from noria.tasks.task import Answer, Row, Task
 
@@ -57,7 +58,7 @@ def by_label(task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, sour
     return found
 
 
-def line(found: Sequence[LabelFigures]) -> str:
+def line(found: Sequence[LabelFigures]) -> Message:
     """Return F1 and support of the labels on one line, and which of them were never said."""
     chosen = found
     if len(found) > SHOWN:
@@ -68,10 +69,10 @@ def line(found: Sequence[LabelFigures]) -> str:
         ends = (
             f" [{number(first.low)}, {number(first.high)}]" if first.low is not None and first.high is not None else ""
         )
-        dead = " never said" if one["support"] and not one["said"] else ""
-        parts.append(f"{one['label']} {number(first.value)}{ends} n={one['support']:,}{dead}")
-    rest = f", the {len(chosen)} lowest of {len(found)}" if len(chosen) < len(found) else ""
-    return f"F1 by label{rest}: {', '.join(parts)}"
+        told = as_is(f"{one['label']} {number(first.value)}{ends} n={one['support']:,}")
+        parts.append(message("work.never_said", label=told) if one["support"] and not one["said"] else told)
+    rest = message("work.lowest", some=len(chosen), all=len(found)) if len(chosen) < len(found) else ""
+    return message("work.by_label", rest=rest, labels=joined("join.comma", parts))
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> list[str]:

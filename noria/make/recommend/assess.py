@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import joined, message, term
 from noria.core.progress import Report
 from noria.infer.recommend import Ranker
 from noria.infer.signals import History
@@ -56,14 +56,15 @@ def judged(
     ]
     verdict = _verdict(above)
     found = leaks(behaviour, split)
-    report.ledger(f"{metrics[0].text()}; {above.text()}: {verdict}")
+    told = joined("join.clauses", [metrics[0].line(), above.line()])
+    report.ledger(message("work.named", name=told, text=term(verdict)))
     for one in metrics[1:]:
-        report.ledger(one.text())
+        report.ledger(one.line())
     if found.repeated or found.later:
         report.note(message("recommend.leaked", repeated=found.repeated, likings=found.likings, later=found.later))
     beyond = [difference(measured["all"], "noria", "older", "all", source)] if older is not None else []
     for one in beyond:
-        report.ledger(one.text())
+        report.ledger(one.line())
     return {
         "verdict": verdict,
         "metrics": [one.as_record() for one in [*metrics, above, *beyond, *_taken(split, trained, source)]],

@@ -125,7 +125,7 @@ def _behaviour(
 
 
 def _noting(path: Path, report: Report) -> Callable[[Message], None]:
-    return lambda said: report.note(f"{path.name}: {said}")
+    return lambda said: report.note(message("work.named", name=path.name, text=said))
 
 
 def _of_lake(lake: Path, ids: Iterable[str]) -> Deeds:

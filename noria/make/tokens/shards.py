@@ -93,7 +93,7 @@ def write_shards(
     }
     with new_folder(target, kind="shards", settings=settings, sources=sources) as folder:
         for name, texts in splits.items():
-            with (report or Report()).bar(f"encode {name}", unit="texts") as bar:
+            with (report or Report()).bar(message("work.bar.encode", name=name), unit="texts") as bar:
                 lengths, sizes, content = _write_ids(
                     folder.path / f"{name}.ids", texts, tokenizer, (begin, end), kind, bar
                 )

@@ -18,7 +18,7 @@ import numpy as np
 
 from noria.core.errors import InputError, SettingError, unknown
 from noria.core.folder import OpenFolder, Source, lineage_of, new_folder, write_json
-from noria.core.messages import message
+from noria.core.messages import joined, message
 from noria.core.progress import Report
 from noria.machine import cores
 from noria.tasks.tokenizer import FILE, read_tokenizer
@@ -98,9 +98,10 @@ def train_tokenizer(
             figures=[figure.as_dict() for figure in figures],
             beside={name: [figure.as_dict() for figure in found] for name, found in others.items()},
         )
-    report.ledger(f"tokenizer: {tokenizer.get_vocab_size():,} tokens; " + "; ".join(one.text() for one in figures))
+    told = joined("join.clauses", [one.line() for one in figures])
+    report.ledger(message("work.tokenizer", tokens=tokenizer.get_vocab_size(), figures=told))
     for line in table([figure for found in others.values() for figure in found]):
-        report.ledger(f"beside it, {line}")
+        report.ledger(message("work.beside", line=line))
     return Path(target)
 
 

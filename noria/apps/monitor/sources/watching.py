@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from noria.core.errors import NoriaError, shorten
-from noria.core.messages import Message, as_is, for_terminal, joined, message, message_of
+from noria.core.messages import Message, as_is, joined, message, message_of
 from noria.core.progress import Report
 
 from . import feeds, files, mailbox
@@ -154,7 +154,7 @@ class Watching:
             wrong = (sorted(turn.failing), sorted(turn.silent), str(turn.held_up))
             if before != wrong or turn.taken.new or turn.came.counted or turn.came.set_aside:
                 stamp = turn.time.astimezone().strftime("%H:%M:%S")
-                report.ledger(f"{stamp}  {for_terminal(turn.line())}", **turn.facts())
+                report.ledger(message("work.at", time=stamp, line=turn.line()), **turn.facts())
             before = wrong
             if once and not turn.more:
                 return

@@ -204,7 +204,7 @@ def _write_index(store: Store, out: Path, embedder: PassageEmbedder | None, repo
     state = text_hash(f"{READING}:{embedder.model if embedder else ''}:{ids.tobytes().hex()}").hex()
     if _holds(out / INDEX, state):
         return
-    report.note(f"{len(ids):,} passages: writing postings")
+    report.note(message("work.postings", passages=len(ids)))
     with new_folder(out / INDEX, kind="knowledge-index", settings={"passages": state}) as folder:
         np.save(folder.path / "ids.npy", ids, allow_pickle=False)
         write_lexical(folder.path, ((one.searched, one.language) for one in store.passages()), len(ids))

@@ -291,7 +291,7 @@ def _figures(run: _Run, valid: Sequence[Row], kept: Sequence[Row], file: Path, r
             run.task, run.module, run.tokenizer, kept, run.length, "conversations to keep"
         )
     for one in found:
-        report.ledger(one.text(), **one.as_dict())
+        report.ledger(one.line(), **one.as_dict())
     return found
 
 

@@ -72,7 +72,7 @@ def advise(
     for line in advice.lines(train_file.name):
         report.plan(line)
     if advice.to_beat is not None:
-        report.ledger(advice.to_beat.text(), **advice.to_beat.as_record())
+        report.ledger(advice.to_beat.line(), **advice.to_beat.as_record())
     return advice
 
 

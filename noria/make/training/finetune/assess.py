@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import joined, message
 from noria.core.progress import Report
 from noria.make.evaluate.card import Assessment, assess, baseline_answers, companion_gain, figures_of
 from noria.make.evaluate.predict import answers_by
@@ -151,12 +151,12 @@ def assess_model(
     if task.head == "seq2seq" or (task.head == "causal" and test):
         # Reading them once more would say the same, and take time from learning.
         if result.best_score is not None:
-            report.ledger(f"{name}: loss {-result.best_score:.3f}")
+            report.ledger(message("work.loss", name=name, loss=-result.best_score))
     else:
         predicted, *alone = answers_by(asked, module, tokenizer, valid.rows, max_length, windows=valid)
         if test:
             known = figures_of(task, valid.rows, predicted, source=name)
-            report.ledger(f"{name}: {known[0].text()}")
+            report.ledger(message("work.named", name=name, text=known[0].line()))
         else:
             assessment = assess(task, training, valid.rows, predicted, source=name, report=report, others=held.others)
             known = assessment.metrics
@@ -168,7 +168,7 @@ def assess_model(
     if assessment and alone:
         source = assessment.metrics[0].source
         assessment = replace(assessment, joined=companion_gain(task, held.rows, predicted, alone[0], source=source))
-        report.ledger("; ".join(figure.text() for figure in assessment.joined))
+        report.ledger(joined("join.clauses", [figure.line() for figure in assessment.joined]))
     return assessment, known
 
 

@@ -137,7 +137,8 @@ def begin(
             costs = run.measure_costs()
         recipe = choose(costs, partial(run.available, costs), wanted=settings.recipe, by_token=task.head == "token")
         full = run.available(costs, costs.depth) / costs.epoch(costs.depth, costs.depth)
-        report.plan(f"{work.name.strip('.').removesuffix('.work')}: {recipe.text(costs.depth, full, settings.minutes)}")
+        told = recipe.text(costs.depth, full, settings.minutes)
+        report.plan(message("work.named", name=work.name.strip(".").removesuffix(".work"), text=told))
         notes: dict[str, Any] = {
             "identity": identity,
             "recipe": asdict(recipe),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noria.core.folder import MANIFEST, Source, is_up_to_date, new_folder, read_manifest
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.make.models.feedforward import FeedForward
@@ -74,7 +75,7 @@ def contrast_first(
     near = task_for("embed", prefix=task.prefix, pooling="cls")
     module, tokenizer = prepare_model(near, base, own)
     examples = Examples.of(near, tokenizer, drawn, own.length)
-    report.plan(f"{len(rows):,} rows make {len(drawn):,} pairs")
+    report.plan(message("work.pairs", rows=len(rows), pairs=len(drawn)))
     work = target.with_name(f"{target.name}.work")
     fit(
         near,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from noria.core.errors import shorten
+from noria.core.messages import Message, as_is, joined, message, term
 from noria.core.progress import Report
 from noria.tasks.task import Row, Task
 from noria.text.dedup import near_pairs
@@ -39,22 +40,23 @@ class Leak:
     skipped: bool = False
     """Whether there was too much text to look for near repeats beyond case, width, blanks and punctuation."""
 
-    def line(self) -> str:
+    def line(self) -> Message:
         """Return it in words."""
-        of = f"of {self.rows:,} {self.of} texts"
-        if self.same:
-            line = f"{self.same:,} {of} are also training texts"
-            line += f", and {self.near:,} more nearly repeat some" if self.near else ""
-        else:
-            line = f"{self.near or 0:,} {of} nearly repeat training texts"
+        values = {"same": self.same, "near": self.near, "rows": self.rows, "set": term(self.of)}
+        line = message("work.leaked.both" if self.near else "work.leaked.same", **values) if self.same else None
+        line = line or message("work.leaked.near", **values)
         if (self.same or self.near) and self.of == "test":
-            line += ": the figures will flatter"
+            line = message("work.leaked.flatter", line=line)
+        parts = [line]
         if self.skipped:
-            line += f"; near repeats were not all looked for: over {MOST_CHARACTERS / 1e6:,.0f} M characters of text"
-        shown = "; ".join(
-            shorten(text, 40) + ("" if text == other else f" and {shorten(other, 40)}") for text, other in self.examples
-        )
-        return line + (f"; {shown}" if shown else "")
+            parts.append(message("work.leaked.skipped", millions=MOST_CHARACTERS / 1e6))
+        parts += [
+            as_is(shorten(text, 40))
+            if text == other
+            else message("work.leaked.pair", text=shorten(text, 40), other=shorten(other, 40))
+            for text, other in self.examples
+        ]
+        return joined("join.clauses", parts)
 
     def facts(self) -> dict[str, Any]:
         """Return it as a model's card has it."""
@@ -77,7 +79,7 @@ class LeakReport:
                 report.note(leak.line(), leaked=leak.same + leak.near, set=leak.of)
         if self.conflicts:
             report.note(
-                f"{self.conflicts:,} texts stand in the rows with different labels: {'; '.join(self.examples)}",
+                message("work.conflicts", texts=self.conflicts, examples="; ".join(self.examples)),
                 conflicts=self.conflicts,
             )
 

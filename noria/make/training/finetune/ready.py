@@ -16,6 +16,7 @@ import torch
 from tokenizers import Tokenizer
 
 from noria.core.folder import Source, is_up_to_date, new_folder
+from noria.core.messages import message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 from noria.infer.device import chosen, placed
@@ -102,7 +103,7 @@ def ready(
     if base is not None and tokenizer is not None:
         task = task.based_on(base, tokenizer)
         if isinstance(task, Embed):
-            report.note(f"{base.name}: {task.description(base, settings.length)}")
+            report.note(message("work.named", name=base.name, text=task.description(base, settings.length)))
     with budget.part("reading"):
         training = Examples.of(task, tokenizer, sets.training, settings.length)
         valid = Examples.of(task, tokenizer, sets.valid, settings.length)

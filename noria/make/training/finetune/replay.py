@@ -16,6 +16,7 @@ from torch import nn
 
 from noria.core.errors import FolderError
 from noria.core.figure import Figure
+from noria.core.messages import joined
 from noria.core.progress import Report
 from noria.make.evaluate.card import figures_of
 from noria.make.evaluate.intervals import paired
@@ -81,7 +82,7 @@ def remembered(
     after = answer_rows(task, module, tokenizer, old, settings.length)
     before = known_before(task, base, old, settings.length)
     figures = forgetting(task, old, before, after, source="old rows not replayed")
-    report.ledger("; ".join(figure.text() for figure in figures))
+    report.ledger(joined("join.clauses", [figure.line() for figure in figures]))
     return figures
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from noria.core.errors import InputError
 from noria.core.folder import Source, sha256_file
-from noria.core.messages import message
+from noria.core.messages import message, term
 from noria.core.progress import Report
 from noria.core.settings import Settings, fingerprint
 from noria.make.training.settings import RowSettings
@@ -85,8 +85,13 @@ def read_sets(
         pool, old = set_aside(task, read(settings.replay), OLD_JUDGED, seed=seed, file=settings.replay)
         new, training = len(training), mixed(training, pool, settings.replay_share, seed=seed)
         report.note(
-            f"{len(training) - new:,} old rows of {settings.replay.name} are learned from again among {new:,} new ones; "
-            f"{len(old):,} others judge what is forgotten",
+            message(
+                "work.replayed",
+                again=len(training) - new,
+                name=settings.replay.name,
+                new=new,
+                others=len(old),
+            ),
             replayed=len(training) - new,
         )
     fitted = task.fitted(training)
@@ -108,8 +113,7 @@ def read_sets(
     if valid_file is None:
         training, valid = set_aside(task, training, settings.valid_share, seed=seed, file=train_file)
         report.note(
-            f"no valid rows given: {len(valid):,} of {len(training) + len(valid):,} training rows are set aside to choose "
-            f"the weights by, near duplicates on one side (seed {seed})",
+            message("work.set_aside", valid=len(valid), rows=len(training) + len(valid), seed=seed),
             set_aside=len(valid),
         )
     files = [file for file in (train_file, valid_file, settings.replay) if file]
@@ -121,11 +125,16 @@ def report_labels(task: Task, rows: Sequence[Row], report: Report) -> None:
     if not task.labels:
         return
     labels = [label for row in rows for label in _row_labels(row)]
-    what = "spans" if task.head == "token" else "rows"
     missing = sorted(set(task.labels) - set(labels))
     report.note(
-        f"{len(set(labels)):,} labels in {len(rows):,} training rows ({what} of each): {counted(labels)}"
-        + (f"; without any: {', '.join(missing)}" if missing else ""),
+        message(
+            "work.labels",
+            labels=len(set(labels)),
+            rows=len(rows),
+            what=term("spans" if task.head == "token" else "rows"),
+            counted=counted(labels),
+            missing=message("work.without_any", labels=", ".join(missing)) if missing else "",
+        ),
         labels=dict(Counter(labels)),
     )
 
@@ -215,8 +224,7 @@ def report_truncated(features: Iterable[Features], max_length: int, report: Repo
     cut = sum(bool(one.meta.get("truncated")) for one in whole)
     if cut:
         report.note(
-            f"{cut:,} of {len(whole):,} training rows are longer than {max_length} tokens and are cut there; "
-            "--max-length reads more of them",
+            message("work.cut_rows", cut=cut, rows=len(whole), tokens=max_length),
             cut=cut,
         )
     return cut
@@ -265,7 +273,7 @@ def _known(rows: list[Row], task: Task, file: Path | None, settings: RowSettings
             found=", ".join(names),
             hint=message("make.add_training"),
         )
-    report.note(f"{what} ({', '.join(names)}): left out", skipped=count)
+    report.note(message("work.labels_left_out", what=what, labels=", ".join(names)), skipped=count)
     kept = [row for row, unknown in zip(rows, strange, strict=True) if not unknown]
     if not kept:
         raise InputError(message("make.holds_row", file=file), found=", ".join(names), allowed=task.labels)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from noria.core.errors import SettingError
-from noria.core.messages import Message, message
+from noria.core.messages import Message, joined, message, term
 from noria.machine import process_seconds
 
 from .plan import Plan, Revision
@@ -119,20 +119,26 @@ class Budget:
         """Return the seconds of each part by its name."""
         return {name.removeprefix("the ").replace(" ", "_"): round(seconds, 2) for name, seconds in self.parts.items()}
 
-    def text(self) -> str:
+    def text(self) -> Message:
         """Return in a few words what each part took, those of no time left out."""
-        told = ", ".join(f"{name} {span(seconds)}" for name, seconds in self.parts.items() if seconds >= 0.05)
-        budget = "" if self.seconds is None else f" of {span(self.seconds)}"
-        return f"{span(self.spent())}{budget}: {told}"
+        told = [
+            message("make.time_part", name=term(name), seconds=span(seconds))
+            for name, seconds in self.parts.items()
+            if seconds >= 0.05
+        ]
+        budget = "" if self.seconds is None else message("make.time_of", seconds=span(self.seconds))
+        return message("make.time_line", spent=span(self.spent()), budget=budget, parts=joined("join.comma", told))
 
 
-def span(seconds: float) -> str:
+def span(seconds: float) -> Message:
     """Return a length of time in a few characters.
 
     >>> span(3.21), span(48.2), span(150)
     ('3.2 s', '48 s', '2.5 min')
     """
-    return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if seconds >= 90:
+        return message("make.minutes", minutes=f"{seconds / 60:.1f}")
+    return message("make.seconds", seconds=f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}")
 
 
 def measure_speed(take: Callable[[int], int], limit: float, clock: Clock = time.perf_counter) -> float:

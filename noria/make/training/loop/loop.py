@@ -179,9 +179,10 @@ class _Run:
             if self.group.is_main:
                 self.metrics.keep(self._still_holds)
             epochs = epochs_text(plan.steps, self.batches.steps_per_epoch)
-            report.plan(
-                f"{title}: going on from step {self.position.step} of {plan.steps}{epochs}, {plan.machine.text()}"
+            told = message(
+                "work.going_on", step=self.position.step, steps=plan.steps, epochs=epochs, machine=plan.machine.text()
             )
+            report.plan(message("work.named", name=title, text=told))
         else:
             if self.group.is_main:
                 shutil.rmtree(self.work, ignore_errors=True)
@@ -197,7 +198,7 @@ class _Run:
                 write_plan(self.work, self.plan)
             parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
             text = self.plan.text(self.batches.tokens_per_step, parameters, self.batches.steps_per_epoch)
-            report.plan(f"{title}: {text}")
+            report.plan(message("work.named", name=title, text=text))
             if self.plan.seconds:
                 report.note(shares_text(self.plan, self.settings.evaluations))
             self.began = self.budget.began

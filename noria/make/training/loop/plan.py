@@ -18,6 +18,7 @@ from pathlib import Path
 
 from noria.core.caveats import WHOLE
 from noria.core.folder import write_json
+from noria.core.messages import Message, message
 from noria.machine import Machine
 
 from .memory import gigabytes
@@ -115,29 +116,32 @@ class Plan:
             covered, begun = reached, one.step
         return covered, begun, self.steps
 
-    def text(self, tokens_per_step: float, parameters: int, steps_per_epoch: float = 0) -> str:
+    def text(self, tokens_per_step: float, parameters: int, steps_per_epoch: float = 0) -> Message:
         """Return the plan in one line: steps, tokens, epochs, memory and minutes expected, threads, number type."""
         speed = self.measured_tokens_per_second
-        minutes = (
-            f", about {self.steps * tokens_per_step / speed / 60:.1f} min at {speed:,.0f} tokens/s" if speed else ""
-        )
-        return (
-            f"{self.steps:,} {'step' if self.steps == 1 else 'steps'} of about {tokens_per_step:,.0f} tokens"
-            f"{epochs_text(self.steps, steps_per_epoch)}, {parameters / 1e6:.1f} M parameters learn, "
-            f"{gigabytes(self.memory_bytes)} of memory beyond the weights"
-            f"{f' ({gigabytes(self.memory_bytes + self.held_bytes)} in all)' if self.held_bytes else ''}"
-            f"{minutes}, {self.machine.text()}"
+        in_all = gigabytes(self.memory_bytes + self.held_bytes) if self.held_bytes else None
+        minutes = self.steps * tokens_per_step / speed / 60 if speed else 0.0
+        return message(
+            "work.plan.line",
+            steps=message("work.plan.one_step" if self.steps == 1 else "work.plan.steps", steps=self.steps),
+            tokens=tokens_per_step,
+            epochs=epochs_text(self.steps, steps_per_epoch),
+            parameters=parameters / 1e6,
+            memory=gigabytes(self.memory_bytes),
+            in_all=message("work.plan.in_all", memory=in_all) if in_all else "",
+            minutes=message("work.plan.minutes", minutes=minutes, speed=speed) if speed else "",
+            machine=self.machine.text(),
         )
 
 
-def epochs_text(steps: int, steps_per_epoch: float) -> str:
+def epochs_text(steps: int, steps_per_epoch: float) -> Message | str:
     """Return in words how often the steps see every row, and whether some rows are not seen at all; nothing where unknown."""
     if not steps_per_epoch:
         return ""
     epochs = steps / steps_per_epoch
     if epochs >= WHOLE:
-        return f", {epochs:.1f} epochs"
-    return f", {epochs:.2g} epochs (LESS THAN ONE: {1 - epochs:.0%} of the rows are never seen; one takes {steps_per_epoch:,.0f} steps)"
+        return message("work.plan.epochs", epochs=epochs)
+    return message("work.plan.less_than_one", epochs=epochs, unseen=1 - epochs, steps=steps_per_epoch)
 
 
 def read_plan(work: Path) -> Plan | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from noria.core.errors import InputError, RowError, unknown
 from noria.core.folder import MANIFEST, Source, is_up_to_date, new_folder, sha256_file, source_of
-from noria.core.messages import message
+from noria.core.messages import message, term
 from noria.core.progress import Report
 from noria.make.corpus.texts import texts_of
 from noria.make.tokens.shards import Shards, open_shards, write_shards
@@ -204,7 +204,7 @@ def _words(
         encoder = load_tokenizer(tokenizer)
         with (
             new_folder(target, kind="words", sources=sources) as folder,
-            report.bar(f"words of {split}", total=len(shards), unit="texts") as bar,
+            report.bar(message("work.bar.words", split=term(split)), total=len(shards), unit="texts") as bar,
         ):
             parts, rest = [], _texts(files, split)
             while texts := list(islice(rest, 1000)):

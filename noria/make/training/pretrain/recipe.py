@@ -22,7 +22,7 @@ from noria.core.errors import SettingError
 from noria.core.figure import Figure
 from noria.core.folder import MANIFEST, Source, lineage_of, new_folder, read_manifest, source_of
 from noria.core.memory import keep_memory
-from noria.core.messages import message, term
+from noria.core.messages import Message, message, term
 from noria.core.progress import Report
 from noria.infer.device import chosen as chosen_device
 from noria.infer.device import place_of, placed
@@ -112,10 +112,11 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Report
         placed(model, torch.device("cpu"))
         _write(out, kind, model, material, settings, result, found, sources_of(corpus, material.files))
     shutil.rmtree(work, ignore_errors=True)
-    report.ledger(f"pretrain {out.name}: {found.metrics[0].text()}; {verdict(found.metrics[0], found.baselines[-1])}")
+    won = verdict(found.metrics[0], found.baselines[-1])
+    report.ledger(message("work.pretrained", name=out.name, figure=found.metrics[0].line(), verdict=won))
     changes = found.metrics[-2:] if settings.model.base is not None else []
     for figure in (*changes, *found.forgetting, *(found.companion.figures if found.companion else ())):
-        report.ledger(figure.text())
+        report.ledger(figure.line())
     report.note(message("make.time_taken", parts=budget.text()), **budget.facts())
     return out
 
@@ -193,11 +194,12 @@ def fit(
     )
 
 
-def verdict(figure: Figure, baseline: Figure) -> str:
+def verdict(figure: Figure, baseline: Figure) -> Message:
     """Return in words whether the model predicts better than the baseline; lower is better."""
     if figure.high is not None and figure.high < baseline.value:
-        return f"beats the {baseline.name}"
-    return f"the {baseline.name} wins" if figure.value > baseline.value else f"no clear winner over the {baseline.name}"
+        return message("work.against.beats", baseline=term(baseline.name))
+    worse = figure.value > baseline.value
+    return message("work.against.loses" if worse else "work.against.unclear", baseline=term(baseline.name))
 
 
 def prompts(shards: Shards, tokenizer: Path, count: int = TEXTS - 1) -> list[str]:

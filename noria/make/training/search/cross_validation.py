@@ -20,6 +20,7 @@ from typing import Any
 
 from noria.core.figure import Figure
 from noria.core.folder import new_file, new_folder, read_manifest, sha256_file, write_json
+from noria.core.messages import Message, message
 from noria.core.progress import Report
 from noria.make.training.finetune.leaks import find_leaks
 from noria.make.training.finetune.publish import lineage
@@ -68,8 +69,15 @@ def crossvalidate(
     begin(work, identity_of(task, base, [file], settings, reading, cross))
     runs = [(seed, fold) for seed in range(cross.seeds) for fold in range(cross.folds)]
     report.plan(
-        f"cross-validate {file.name}: {len(rows):,} rows, {cross.folds} folds x {cross.seeds} seeds, "
-        f"{len(runs)} trainings of {budget(settings)}"
+        message(
+            "work.cross",
+            name=file.name,
+            rows=len(rows),
+            folds=cross.folds,
+            seeds=cross.seeds,
+            trainings=len(runs),
+            budget=budget(settings),
+        )
     )
     found = []
     with report.bar("cross-validate", total=len(runs), unit="training") as bar:
@@ -170,9 +178,11 @@ def quietly(report: Report) -> Report:
     return report if report.mode == "programs" else Report(stream=io.StringIO())
 
 
-def budget(settings: FinetuneSettings) -> str:
+def budget(settings: FinetuneSettings) -> Message:
     """Return the length of one training in words."""
-    return f"{settings.steps:,} steps" if settings.steps else f"{settings.minutes:g} min"
+    if settings.steps:
+        return message("work.plan.steps", steps=settings.steps)
+    return message("work.minutes", minutes=settings.minutes)
 
 
 def write_lines(path: Path, rows: Sequence[Any]) -> Path:

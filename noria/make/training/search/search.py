@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from noria.core.errors import InputError, NoriaError, UserError
 from noria.core.figure import Figure
 from noria.core.folder import new_folder, read_manifest, write_bytes
-from noria.core.messages import message
+from noria.core.messages import as_is, message
 from noria.core.progress import Report
 from noria.make.training.finetune.publish import lineage
 from noria.make.training.finetune.recipe import finetune
@@ -125,8 +125,15 @@ def search(
     where = {name: write_lines(work / "rows" / f"{name}.jsonl", part) for name, part in rows.items()}
     running = _Search(task, base, where, work, settings, tried, quietly(report))
     report.plan(
-        f"search {', '.join(told)}: {looking.trials} trials of {budget(settings)} and the winner under {looking.seeds} seeds; "
-        f"{len(sets.training):,} training rows, {len(sets.valid):,} valid rows judge"
+        message(
+            "work.search",
+            what=", ".join(told),
+            trials=looking.trials,
+            budget=budget(settings),
+            seeds=looking.seeds,
+            rows=len(sets.training),
+            valid=len(sets.valid),
+        )
     )
     study = _study(work, settings.seed, looking)
     _try_all(study, running, looking, report)
@@ -138,11 +145,11 @@ def search(
     _write(out, study, best, figures, running, looking, sets)
     shutil.rmtree(work, ignore_errors=True)
     report.ledger(
-        f"best of {len(study.trials)} trials: {_values_text(best.params)}; written to {out / 'best.toml'}",
+        message("work.best", trials=len(study.trials), values=_values_text(best.params), file=out / "best.toml"),
         best=best.params,
     )
     for figure in figures:
-        report.ledger(figure.text(), **figure.as_dict())
+        report.ledger(figure.line(), **figure.as_dict())
     return figures
 
 
@@ -178,11 +185,12 @@ def _try_all(study: optuna.Study, running: _Search, looking: SearchSettings, rep
             study.sampler = optuna.samplers.TPESampler(seed=running.settings.seed + number, n_startup_trials=STARTERS)
             trial = study.ask() if cut is None else optuna.Trial(study, cut._trial_id)
             values = {one.name: _suggest(trial, one) for one in running.tried}
-            report.note(f"trial {number + 1} of {looking.trials}: {_values_text(values)}", **_underlined(values))
+            place: dict[str, object] = {"number": number + 1, "trials": looking.trials}
+            report.note(message("work.trial", **place, text=_values_text(values)), **_underlined(values))
             reported = () if cut is None else tuple(cut.intermediate_values)
             line = _try(study, trial, running, with_values(running.settings, values), reported)
             shutil.rmtree(running.work / f".trial-{number}.work", ignore_errors=True)
-            report.note(f"trial {number + 1} of {looking.trials}: {line}")
+            report.note(message("work.trial", **place, text=line))
             bar.advance(1)
 
 
@@ -195,14 +203,14 @@ def _try(
         score = running.train(f"trial-{trial.number}", settings, trial, reported)
     except _GivenUp:
         study.tell(trial, state=TrialState.PRUNED)
-        return "given up"
+        return message("work.given_up")
     except UserError as error:
         if type(error) is not UserError:  # what is wrong with rows, base or settings is wrong in every trial
             raise
         study.tell(trial, state=TrialState.FAIL)
-        return f"diverged: {error}"
+        return message("work.diverged", error=error.as_message())
     study.tell(trial, score)
-    return f"{score:.4f}"
+    return as_is(f"{score:.4f}")
 
 
 def _suggest(trial: optuna.Trial, one: Range) -> Any:
