@@ -26,7 +26,7 @@ from noria.apps.serving import SECTION
 from noria.core.errors import FolderError, InputError, SettingError, plain_errors, unknown
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, sha256_file, write_json
-from noria.core.messages import as_is, message
+from noria.core.messages import Message, as_is, joined, message, term
 from noria.core.settings import fingerprint, read_toml
 
 from .options import PathLike, Progress, as_path, report_of
@@ -118,8 +118,8 @@ def _check_inputs(sections: Sequence[Section], here: Path) -> None:
                 )
 
 
-def _plan(section: Section) -> str:
-    return section.do if section.do == section.name else f"{section.do} as {section.name}"
+def _plan(section: Section) -> Message:
+    return as_is(section.do) if section.do == section.name else message("work.do_as", do=section.do, name=section.name)
 
 
 def _key_of(section: Section, place: Callable[[Path], Path]) -> str:
@@ -157,9 +157,9 @@ def _facts_of(folder: Path, section: Section) -> StageResult:
     """Return what a finished stage says of itself, from what its result's manifest says."""
     manifest = read_manifest(folder)
     figures = [Figure(**raw) for raw in manifest.facts.get("metrics", [])]
-    line = f"{manifest.kind} written to {folder}"
-    if figures:
-        line += f"; {figures[0].text()}"
-    if manifest.facts.get("verdict", line) not in line:
-        line += f": {manifest.facts['verdict']}"
+    parts = [message("work.written", kind=term(manifest.kind), folder=folder)]
+    parts += [figures[0].line()] if figures else []
+    line, verdict = joined("join.clauses", parts), manifest.facts.get("verdict")
+    if verdict is not None and verdict not in line:
+        line = message("work.named", name=line, text=term(verdict))
     return StageResult(line, figures, {"do": section.do, "identity": manifest.identity()})

@@ -24,7 +24,7 @@ from noria.core.errors import ResourceError
 from noria.core.figure import Figure
 from noria.core.folder import write_json
 from noria.core.memory import release_memory
-from noria.core.messages import Message, message
+from noria.core.messages import Message, line_of, message
 from noria.core.progress import Report
 
 
@@ -32,7 +32,7 @@ from noria.core.progress import Report
 class StageResult:
     """What a finished stage says of itself."""
 
-    line: str
+    line: Message
     """Its line in the ledger."""
     figures: list[Figure] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class KeyedStage:
     title: Message
     key: str
     """Hash of everything that decides the result."""
-    plan: Callable[[], str]
+    plan: Callable[[], Message]
     """Says beforehand what `run` will do."""
     run: Callable[[], StageResult]
     """Goes on from whatever a killed run left under the same key."""
@@ -59,7 +59,7 @@ def run_stage(root: Path, stage: KeyedStage, position: str, report: Report) -> M
     """Run one stage unless it is done under the same key, and return its record."""
     known = read_record(root, stage.name)
     if known.get("key") == stage.key and "line" in known:
-        told = message("work.done_before", position=position, name=stage.name, line=known["line"])
+        told = message("work.done_before", position=position, name=stage.name, line=line_of(known))
         report.ledger(told, stage=stage.name, again=False)
         return known
     if known.get("key") != stage.key:
@@ -75,6 +75,7 @@ def run_stage(root: Path, stage: KeyedStage, position: str, report: Report) -> M
         "title": stage.title.both(),
         "key": stage.key,
         "line": result.line,
+        "message": result.line.as_dict(),
         "seconds": round(seconds, 1),
         "figures": [figure.as_record() for figure in result.figures],
         "facts": result.facts,

@@ -10,6 +10,7 @@ from typing import Any
 from noria.core.errors import FolderError
 from noria.core.figure import Figure
 from noria.core.folder import MANIFEST, Manifest, read_manifest
+from noria.core.messages import Message, line_of
 
 CERTIFICATE = "certificate.json"
 ORDER = ("corpus", "pretrain", "base", "sentiment", "entities", "compress", "ship", "grow")
@@ -21,7 +22,7 @@ class StageRecord:
     """A finished stage of the wheel, from `<name>.stage.json`."""
 
     name: str
-    line: str
+    line: Message
     figures: tuple[Figure, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
@@ -70,7 +71,7 @@ def stages(root: Path) -> dict[str, StageRecord]:
         records.append(
             StageRecord(
                 name=str(value.get("name") or path.name.removesuffix(".stage.json")),
-                line=str(value.get("line", "")),
+                line=line_of(value),
                 figures=tuple(figure_of(entry) for entry in value.get("figures") or []),
                 facts=value.get("facts") or {},
                 seconds=float(value.get("seconds") or 0.0),

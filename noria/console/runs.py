@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from noria.core.figure import Figure
-from noria.core.messages import message_of
+from noria.core.messages import line_of
 
 from .records import figure_of
 
@@ -76,7 +75,7 @@ def figures_in(lines: Sequence[Line]) -> list[Figure]:
 
 def texts_in(lines: Sequence[Line], language: str, *events: str) -> list[str]:
     """Return what lines of some kinds say, in a language as far as they are messages."""
-    return [_text(line, language) for line in lines if line.get("event") in events and line.get("line")]
+    return [line_of(line)[language] for line in lines if line.get("event") in events and line.get("line")]
 
 
 def listed_in(lines: Sequence[Line], key: str) -> list[Any]:
@@ -101,13 +100,6 @@ def _flat(settings: Mapping[str, Any], within: str = "") -> list[tuple[str, Any]
     for name, value in settings.items():
         found += _flat(value, f"{within}{name}.") if isinstance(value, Mapping) else [(f"{within}{name}", value)]
     return found
-
-
-def _text(line: Line, language: str) -> str:
-    if isinstance(line.get("message"), dict):
-        with suppress(KeyError):  # of another version: its English text stands
-            return message_of(line["message"])[language]
-    return str(line["line"])
 
 
 def _to_beat(lines: Sequence[Line]) -> list[Figure]:

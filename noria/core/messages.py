@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
@@ -79,6 +80,14 @@ def message_of(kept: Mapping[str, Any]) -> Message:
     """
     values = {name: _unkept(value) for name, value in kept["values"].items()}
     return Message(kept["code"], values, tuple(_unkept(part) for part in kept.get("parts", ())))
+
+
+def line_of(record: Mapping[str, Any]) -> Message:
+    """Return what a record says in its `line`: in every language where it keeps that as a message, too, of a code that is known."""
+    if isinstance(record.get("message"), Mapping):
+        with suppress(KeyError):  # of another version: its English text stands
+            return message_of(record["message"])
+    return as_is(record["line"])
 
 
 def joined(code: str, parts: Iterable[object]) -> Message:

@@ -15,7 +15,7 @@ from noria.api.stages import StageResult
 from noria.core.caveats import caveats
 from noria.core.errors import FolderError
 from noria.core.folder import read_manifest
-from noria.core.messages import message, term
+from noria.core.messages import Message, joined, message, term
 from noria.machine import measure
 from noria.make.compress.settings import CompressSettings
 
@@ -38,37 +38,35 @@ MAKING = 40
 """Seconds that making and timing engines takes for each model, about; it was 36 to 38 with AVX2 and with AMX on two cores."""
 
 
-def plan(context: Context) -> str:
+def plan(context: Context) -> Message:
     """Return what the stage is about to do, with the seconds that this machine's speed makes of it."""
     rows = sum(min(count, QUICK) if context.settings.quick else count for count in JUDGED.values())
     # The trained model answers them all, the faster one too, and both are timed; the rest is making and timing engines.
     seconds = len(MODELS) * MAKING + 2 * rows * OPERATIONS / measure().fp32_flops
-    return (
-        f"the fastest engines here for {len(MODELS)} models: agreement on the test splits, speed in turns with the trained "
-        f"model; about {seconds:.0f} s"
-    )
+    return message("demo.compress.plan", models=len(MODELS), seconds=seconds)
 
 
 def run(context: Context) -> StageResult:
     """Write root/<name>-served for every model; one that is there from a killed run is kept."""
     from noria.make.compress.recipe import certificate_text
 
-    lines, figures, facts = [], [], {}
+    lines, figures, facts = list[Message](), [], {}
     for name in MODELS:
         certificate = finished(context.root, name)
         if certificate is None:
             compress(context, name)
             certificate = certificate_of(context.root / served(name))
             context.report.note(message("work.named", name=name, text=certificate_text(certificate)))
-        instead = "" if certificate.passed else ": the trained model is served"
-        lines.append(f"{name} {certificate_text(certificate)}{instead}")
-        lines += [f"{name}, BUT {words}" for words in caveats(read_manifest(context.root / served(name)).facts)]
+        told = message("demo.compress.of", name=name, certificate=certificate_text(certificate))
+        lines.append(told if certificate.passed else message("demo.compress.trained", told=told))
+        known = caveats(read_manifest(context.root / served(name)).facts)
+        lines += [message("demo.compress.however", name=name, words=words) for words in known]
         figures += [
             replace(figure, name=message("figures.of_model", model=term(name), measure=term(figure.name)))
             for figure in certificate.figures
         ]
         facts[name] = certificate.as_dict()
-    return StageResult("; ".join(lines), figures, facts)
+    return StageResult(joined("join.clauses", lines), figures, facts)
 
 
 def served(name: str) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 from noria.api.stages import StageResult
 from noria.core.figure import Figure
 from noria.core.folder import new_folder
-from noria.core.messages import message, term
+from noria.core.messages import Message, message, term
 from noria.make.corpus.settings import CleanSettings
+from noria.make.corpus.tally import Tally, counts
 
 from .settings import Context, Stage
 
@@ -22,12 +23,9 @@ _NEWS = {"min_length": 20}
 _Z = 1.959964  # 95 % of a normal distribution
 
 
-def plan(context: Context) -> str:
+def plan(context: Context) -> Message:
     """Return what the stage is about to do."""
-    return (
-        "read 35,124 reviews and the People's Daily of January 1998 (19,484 paragraphs); clean, mask, deduplicate, split by "
-        "group 80/10/10; score TF-IDF on this split and on the naive one; about 30 s"
-    )
+    return message("demo.corpus.plan")
 
 
 def run(context: Context) -> StageResult:
@@ -35,7 +33,6 @@ def run(context: Context) -> StageResult:
     from noria.make.corpus import bundled
     from noria.make.corpus.documents import Document, write_rows
     from noria.make.corpus.pipeline import clean_corpus, splits
-    from noria.make.corpus.tally import Tally
 
     report = context.report
     raw = {"reviews": bundled.reviews(), "entities": bundled.newspaper(), "news": bundled.news()}
@@ -176,13 +173,19 @@ def _figures(tallies: dict[str, Any]) -> list[Figure]:
     return figures
 
 
-def _line(tallies: dict[str, Any], naive: Figure, honest: Figure) -> str:
+def _line(tallies: dict[str, Tally], naive: Figure, honest: Figure) -> Message:
     reviews, entities, news = (tallies[name] for name in ("reviews", "entities", "news"))
-    dropped = ", ".join(f"{count:,} {reason}" for reason, count in reviews.drops.most_common())
-    masked = sum(reviews.masked.values()) + sum(entities.masked.values())
-    return (
-        f"{reviews.kept:,} of {reviews.rows:,} reviews kept ({dropped}); {entities.kept:,} newspaper passages, "
-        f"{news.kept:,} articles; {masked:,} pieces of personal data masked; "
-        f"TF-IDF scores {naive.value:.4f} on the naive split, {honest.value:.4f} [{honest.low:.3f}, {honest.high:.3f}] on "
-        f"the clean one (n={honest.n:,})"
+    return message(
+        "demo.corpus.line",
+        kept=reviews.kept,
+        rows=reviews.rows,
+        dropped=counts(reviews.drops),
+        passages=entities.kept,
+        articles=news.kept,
+        masked=sum(reviews.masked.values()) + sum(entities.masked.values()),
+        naive=naive.value,
+        honest=honest.value,
+        low=honest.low,
+        high=honest.high,
+        n=honest.n,
     )

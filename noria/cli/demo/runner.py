@@ -14,7 +14,7 @@ from noria.api.stages import KeyedStage, held, read_stage, stage_file
 from noria.cli.manners import print_made
 from noria.core.errors import plain_errors, unknown
 from noria.core.folder import clear_partial, write_json
-from noria.core.messages import as_is, message
+from noria.core.messages import as_is, line_of, message
 from noria.core.progress import Report
 from noria.core.settings import fingerprint
 
@@ -125,7 +125,7 @@ def write_ledger(chosen: list[Stage], context: Context, seconds: float) -> None:
     in_all = sum(record["seconds"] for record in done) / 60
     context.report.note(message("demo.turned", minutes=seconds / 60, in_all=in_all))
     for record in done:
-        context.report.note(as_is(f"{record['name']:<10} {record['seconds']:>6.0f} s  {record['line']}"))
+        context.report.note(message("demo.row", name=record["name"], seconds=record["seconds"], line=line_of(record)))
     page = context.root / "report.html"
     context.report.note(message("demo.report_at", page=page), report=str(page))
     shown = [{name: record[name] for name in ("name", "seconds", "line")} for record in done]

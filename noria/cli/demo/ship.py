@@ -16,7 +16,7 @@ import noria
 from noria.api.stages import StageResult
 from noria.core.figure import Figure, proportion
 from noria.core.folder import write_json
-from noria.core.messages import message
+from noria.core.messages import Message, message
 
 from .settings import Context, Stage
 
@@ -53,13 +53,17 @@ class Plan:
         return cls(hours=36, each=8, burst=20, questions=252, readers=60, rounds=5, prompts=16)
 
 
-def plan(context: Context) -> str:
+def plan(context: Context) -> Message:
     """Return what the stage is about to do."""
     chosen = Plan.of(context)
-    return (
-        f"serve {len(MODELS)} models and 3 applications; replay {chosen.hours * chosen.each + chosen.burst} reviews, "
-        f"{chosen.questions} questions, {chosen.readers * chosen.rounds} visits of readers and {chosen.prompts} prompts over "
-        f"HTTP; about {'20 s' if context.settings.quick else '60 s'}"
+    return message(
+        "demo.ship.plan",
+        models=len(MODELS),
+        reviews=chosen.hours * chosen.each + chosen.burst,
+        questions=chosen.questions,
+        visits=chosen.readers * chosen.rounds,
+        prompts=chosen.prompts,
+        seconds=20 if context.settings.quick else 60,
     )
 
 
@@ -294,22 +298,29 @@ def _behind(alert: dict[str, Any], stream: Stream) -> float:
     return listed[True] / len(stream.burst_ids)
 
 
-def _line(figures: list[Figure], exact: bool, found: Found) -> str:
+def _line(figures: list[Figure], exact: bool, found: Found) -> Message:
     by_name = {figure.name: figure for figure in figures}
     counted = by_name["events counted"]
     alert = max(found.alerts, key=lambda alert: _behind(alert, found.stream), default=None)
-    surge = (
-        f"surge found with {alert['texts']} texts" if alert and _behind(alert, found.stream) >= 0.5 else "surge missed"
-    )
+    seen = alert is not None and _behind(alert, found.stream) >= 0.5
+    surge = message("demo.ship.found", texts=alert["texts"]) if alert and seen else message("demo.ship.missed")
     solved, right = by_name["solved at once or after asking back"], by_name["right when answered at once"]
     taste, popular = by_name["click-through, by taste"], by_name["click-through, popular"]
     p99 = by_name.get("monitor latency p99")
-    slowest = f", p99 {p99.value:.0f} ms" if p99 else ""
-    return (
-        f"{by_name['requests sent'].value:,} requests sent, {by_name['requests answered'].value:,} answered, "
-        f"{counted.value:,} events {'counted, exact' if exact else 'counted, NOT exact'}; monitor p50 "
-        f"{by_name['monitor latency p50'].value:.0f} ms{slowest}; {surge}, "
-        f"{int(by_name['false alarms'].value * found.tests + 0.5)} false alarms (simulated order); support solved {solved.value:.2f} "
-        f"[{solved.low:.2f}, {solved.high:.2f}], right when answered {right.value:.2f}; click-through {taste.value:.3f} against "
-        f"{popular.value:.3f} by popularity (simulated readers)"
+    return message(
+        "demo.ship.line",
+        sent=by_name["requests sent"].value,
+        answered=by_name["requests answered"].value,
+        events=counted.value,
+        exact=message("demo.ship.exact") if exact else message("demo.ship.not_exact"),
+        p50=by_name["monitor latency p50"].value,
+        p99=message("demo.ship.p99", p99=p99.value) if p99 else "",
+        surge=surge,
+        alarms=int(by_name["false alarms"].value * found.tests + 0.5),
+        solved=solved.value,
+        low=solved.low or 0.0,
+        high=solved.high or 0.0,
+        right=right.value,
+        taste=taste.value,
+        popular=popular.value,
     )

@@ -159,7 +159,9 @@ def _line(view: View, record: StageRecord) -> str:
 
 
 def _highlights(view: View, record: StageRecord) -> str:
-    """Return what a stage says of itself; it says so in English, so a Chinese page tells its first figures instead."""
+    """Return what a stage says of itself; one of an older version says so in English, so a Chinese page tells its first figures instead."""
+    if record.line.code != "join.as_is":
+        return escape(record.line[view.words.language])
     if view.words.language == "en" or not record.figures:
         return foreign(record.line)
     return escape("；".join(figure_line(figure, view.words) for figure in _ranked(record)[:MOST_TOLD]))

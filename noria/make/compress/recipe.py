@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from noria.core.errors import SettingError
+from noria.core.figure import Figure
 from noria.core.folder import clear_partial
-from noria.core.messages import message
+from noria.core.messages import Message, joined, message, term
 from noria.core.progress import Report
 from noria.infer.choose import open_engine
 from noria.tasks.companion import open_task
@@ -191,21 +192,32 @@ def sides(task: Task, given: Sequence[str | Row]) -> list[str | Row]:
     return [one if isinstance(one, str) else one["text"] for one in given]
 
 
-def certificate_text(certificate: Certificate) -> str:
+def certificate_text(certificate: Certificate) -> Message:
     """Return a certificate on one line."""
     same, size = certificate.figure("agreement"), certificate.figure("size")
     batched, alone = certificate.figure("speed in batches"), certificate.figure("speed of one text")
     measured = [figure for figure in certificate.figures if figure.note == "beside the trained model"][:1]
     alike = [figure for figure in certificate.figures if figure.name == DIFFER]
     apart = [figure for figure in certificate.figures if figure.name == "next-token divergence"]
+    refused = message("certificate.refused_for", reasons=joined("join.clauses", certificate.reasons))
     parts = [
-        "certified" if certificate.passed else "refused (" + "; ".join(certificate.reasons) + ")",
-        f"agreement {same.value:.4f} [{same.low:.4f}, {same.high:.4f}] n={same.n:,}",
-        *(f"divergence {figure.value:.4f} nats" for figure in apart),
-        *(f"{figure.name} {figure.value:.4f} (trained {figure.baseline:.4f})" for figure in measured),
-        *(f"{figure.name} {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]" for figure in alike),
-        f"{batched.value:.1f}x [{batched.low:.1f}, {batched.high:.1f}] faster in batches, "
-        f"{alone.value:.1f}x [{alone.low:.1f}, {alone.high:.1f}] for one text",
-        f"{(size.baseline or 0) / 1e6:.0f} -> {size.value / 1e6:.0f} MB",
+        message("certificate.certified") if certificate.passed else refused,
+        message("certificate.agreement", value=same.value, n=same.n, **_ends(same)),
+        *(message("certificate.divergence", value=figure.value) for figure in apart),
+        *(
+            message("certificate.beside", name=term(figure.name), value=figure.value, baseline=figure.baseline or 0.0)
+            for figure in measured
+        ),
+        *(
+            message("certificate.differ", name=term(figure.name), value=figure.value, **_ends(figure))
+            for figure in alike
+        ),
+        message("certificate.batched", value=batched.value, **_ends(batched)),
+        message("certificate.one_text", value=alone.value, **_ends(alone)),
+        message("certificate.size", before=(size.baseline or 0) / 1e6, after=size.value / 1e6),
     ]
-    return ", ".join(parts)
+    return joined("join.comma", parts)
+
+
+def _ends(figure: Figure) -> dict[str, float]:
+    return {"low": figure.low or 0.0, "high": figure.high or 0.0}
