@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,8 @@ def run(
     if name not in (*NAMES, *GROUPS):
         raise unknown("benchmark", name, (*NAMES, *GROUPS))
     limit(isa)
+    # Some read what Noria and its peers say, in processes that they start.
+    os.environ["NORIA_LANG"] = "en"
     for each in GROUPS.get(name, (name,)):
         lines = import_module(f"benchmarks.{each}").measure(quick=quick)
         for line in lines:

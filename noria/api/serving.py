@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from noria.apps.serving import OPENERS, ServedRecommender, ServedSupport, ServeSettings
 from noria.apps.settings import OpinionSettings
 from noria.core.errors import unknown
-from noria.core.messages import for_terminal
+from noria.core.messages import for_terminal, message
 from noria.core.settings import Settings
 from noria.server.guard.guard import GuardSettings
 from noria.server.http.settings import KeySettings, ServerSettings
@@ -176,6 +176,6 @@ def print_address(url: str, key: str | None) -> None:
     """Say on stderr where the server listens, and the admin key where this is its first start."""
     import sys
 
-    print(f"listening on {url}", file=sys.stderr, flush=True)
+    print(for_terminal(message("serve.listening", url=url)), file=sys.stderr, flush=True)
     if key:
-        print(f"admin key, shown this once: {key}", file=sys.stderr, flush=True)
+        print(for_terminal(message("serve.admin_key", key=key)), file=sys.stderr, flush=True)

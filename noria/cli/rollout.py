@@ -84,11 +84,17 @@ def _print_versions(model: str, served: dict[str, Any]) -> None:
     if "live" in served:
         print(for_terminal(message("lines.live", model=model, live=served["live"], folder=served["folder"])))
         if trial := served["trial"]:
-            compared = f", {trial['same']} of {trial['compared']} alike" if trial.get("compared") else ""
-            print(
-                f"  {trial['mode']} {trial['version']}: {trial['share']:g} of the requests, {trial['requests']:,} so far, "
-                f"{trial['failed']:,} failed{compared}"
+            alike = {"same": trial["same"], "compared": trial["compared"]} if trial.get("compared") else None
+            told = message(
+                "lines.trial",
+                mode=trial["mode"],
+                version=trial["version"],
+                share=trial["share"],
+                requests=trial["requests"],
+                failed=trial["failed"],
+                alike=message("lines.alike", **alike) if alike else "",
             )
+            print(for_terminal(told))
     for change in served["changes"]:
         share_told = f" {change['share']:g}" if change["share"] else ""
         print(
