@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from noria.core.folder import read_manifest
 from noria.core.progress import Report
 from noria.make.kernels import bert
 from noria.make.models.load import load
+from noria.make.training.finetune.begin import Beginning
 from noria.make.training.finetune.choice import (
     ALL_EPOCHS,
     FITTING,
@@ -195,9 +198,21 @@ def test_it_never_ends_worse_than_its_first_head(base: Path, tmp_path: Path):
     assert facts["metrics"][0]["value"] > 0.85
 
 
-def test_a_killed_run_ends_with_the_bits_of_one_that_began_with_the_same_plan(base: Path, tmp_path: Path):
+@pytest.mark.parametrize("recipe", ["top", "auto"])
+def test_a_killed_run_ends_with_the_bits_of_one_that_began_with_the_same_plan(
+    recipe: Literal["top", "auto"], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With auto its costs are measured in a busy moment, and layers learn after a head that was to be all."""
     files = [opinions(tmp_path / f"{name}.jsonl", count) for name, count in (("train", 200), ("valid", 60))]
-    settings = SETTINGS.replace(recipe="top")
+    settings = SETTINGS.replace(recipe=recipe)
+    if recipe == "auto":
+        measured = Beginning.measure_costs
+
+        def in_a_busy_moment(run: Beginning) -> Costs:
+            costs = measured(run)
+            return replace(costs, forward=2_000 * costs.forward, step=2_000 * costs.step)
+
+        monkeypatch.setattr(Beginning, "measure_costs", in_a_busy_moment)
 
     def stop(number: int, evaluation: Evaluation) -> None:
         raise KeyboardInterrupt
@@ -220,6 +235,7 @@ def test_a_killed_run_ends_with_the_bits_of_one_that_began_with_the_same_plan(ba
         out = finetune(task_for("classify"), base, *files, folder / "out", settings, QUIET)
         assert before
         assert read_manifest(out).facts["steps"] == plan["steps"]
+        assert read_manifest(out).facts["recipe"]["learning"] > 0
         found.append(load_file(out / "model.safetensors"))
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(one, found[1][name]) for name, one in found[0].items())

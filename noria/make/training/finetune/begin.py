@@ -10,6 +10,7 @@ layers at rest are computed again, in the same batches.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -32,7 +33,7 @@ from noria.make.models import anatomy
 from noria.make.models.adapt import freeze
 from noria.make.models.cut import keep_lowest
 from noria.make.tokens.batches import Batch, length_buckets
-from noria.make.training.loop.budget import FIGURES, JUDGING, MARGIN, Budget
+from noria.make.training.loop.budget import FIGURES, JUDGING, MARGIN, THIRD, Budget
 from noria.make.training.loop.checkpoint import save_tensors
 from noria.make.training.parallel.processes import world_size
 from noria.make.training.settings import FinetuneSettings
@@ -40,7 +41,7 @@ from noria.tasks.padding import padding_of
 from noria.tasks.task import Task
 
 from . import frozen_states
-from .choice import FITTING, Costs, Recipe, choose
+from .choice import FITTING, Costs, Recipe, choose, deepen
 from .examples import Examples
 from .first_head import Fitted, Reader, read, reader_of
 from .frozen_states import KeptStates
@@ -143,14 +144,19 @@ def begin(
             "identity": identity,
             "recipe": asdict(recipe),
             "row_seconds": run.row_seconds(costs, recipe.layers),
+            "number_type": run.number_type,
         }
-        notes["number_type"] = run.number_type
         if recipe.learning < costs.depth:
             run.shape(recipe)
             with budget.part("the first head"):
-                fitted, read_share = run.fit_head(recipe, run.available(costs, recipe.layers), report)
+                fitted, read_share, slower = run.fit_head(recipe, costs, report)
             if not recipe.learning:
                 recipe = replace(recipe, share=read_share)
+                deeper = run.deepened(recipe, costs, slower) if settings.recipe == "auto" else recipe
+                if deeper.learning:
+                    recipe, told = deeper, deeper.text(costs.depth, full, settings.minutes)
+                    run.rest(recipe)
+                    report.plan(message("make.recipe_again", times=1 / slower, text=told))
             notes |= {"recipe": asdict(recipe), "kind": fitted.kind, "loss": fitted.loss}
         work.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(first_file(work), fitted.weights if recipe.learning < costs.depth else {}, notes)
@@ -272,23 +278,44 @@ class Beginning:
     def available(self, costs: Costs, layers: int) -> float:
         """Return the seconds for learning where so many layers are kept, when judging and the last figures have theirs."""
         budget = self.budget
+        whole, others = budget.seconds or 0.0, self._others(costs, layers)
+        # As in the plan of the steps, a third of the budget is for learning, where the bound has room.
+        least = min(whole / 3, budget.latest() - budget.spent() - others)
+        return max(whole - budget.spent() - others, least, whole / 10)
+
+    def _others(self, costs: Costs, layers: int) -> float:
+        """Return the seconds of judging and the last figures."""
+        budget = self.budget
         whole, row = budget.seconds or 0.0, self.row_seconds(costs, layers)
         rows = min(len(self.valid.rows), JUDGING * whole / (budget.again * row))
         after = budget.final_seconds + rows * (budget.again * row + budget.figure_seconds)
         after = min(after + budget.final_rows * (row + budget.figure_seconds), FIGURES * whole)
         # Judging from kept states costs little more than computing them once.
         times = 1.5 if costs.kept else self.settings.evaluations + 1
-        others = MARGIN * after + min(times * rows * row, JUDGING * whole)
-        # As in the plan of the steps, a third of the budget is for learning, where the bound has room.
-        least = min(whole / 3, budget.latest() - budget.spent() - others)
-        return max(whole - budget.spent() - others, least, whole / 10)
+        return MARGIN * after + min(times * rows * row, JUDGING * whole)
+
+    def deepened(self, recipe: Recipe, costs: Costs, slower: float) -> Recipe:
+        """Return the recipe of a linear head alone; or one by which layers learn after it, where it was chosen in a busy moment: reading took
+        but so many times (`slower`) what was measured, and there is time for more.
+        """
+        if (1 + THIRD) * slower > 1:
+            return recipe
+        now = replace(costs, forward=slower * costs.forward, step=slower * costs.step)
+        left = (self.budget.seconds or 0.0) - self.budget.spent() - self._others(now, recipe.layers)
+        return deepen(now, recipe, left, by_token=self.task.head == "token")
 
     def shape(self, recipe: Recipe) -> None:
         """Cut the module to the recipe's layers, and keep what does not learn at rest."""
         if recipe.layers < self.depth:
             keep_lowest(cast(Any, self.module), recipe.layers)
+        self.rest(recipe)
+
+    def rest(self, recipe: Recipe) -> None:
+        """Keep at rest what does not learn by a recipe, though more of it may have been."""
         resting = recipe.layers - recipe.learning
         freeze(self.module, resting)
+        for layer in (anatomy.only_stack(self.module) or ())[resting:]:
+            layer.requires_grad_(True)
         if recipe.learning and recipe.share < 1:
             self.training = self.training.some(max(1, int(recipe.share * len(self.training.rows))))
         if recipe.learning and resting:
@@ -305,15 +332,16 @@ class Beginning:
             collate, self.module, below, examples, batches, self.work.parent, bf16=self.bf16
         )
 
-    def fit_head(self, recipe: Recipe, left: float, report: Report) -> tuple[Fitted, float]:
-        """Read rows and fit the first head, in its share of the time; return it, and the share of the rows that were read.
+    def fit_head(self, recipe: Recipe, costs: Costs, report: Report) -> tuple[Fitted, float, float]:
+        """Read rows and fit the first head in its share of the time; return it, and the share of the rows that were read, and in how
+        many times what was measured.
 
         Args:
             recipe: says whether steps will follow.
-            left: seconds for learning.
+            costs: as they were measured.
             report: where it is told.
         """
-        budget = self.budget
+        budget, left = self.budget, self.available(costs, recipe.layers)
         start = budget.clock()
 
         def after(seconds: float) -> Callable[[], bool]:
@@ -327,8 +355,9 @@ class Beginning:
         # steps follow, they have at least half of the time.
         limit = after((0.5 if recipe.learning else 1 - FITTING) * left - (budget.clock() - start))
         with report.bar(message("make.first_head"), total=len(self.training.features), unit="row") as bar:
-            batches = self._batches(self.training, self.kept)
+            batches, reading = self._batches(self.training, self.kept), budget.clock()
             known = read(self.reader, batches, self.number_type, over=limit, advance=bar.advance)
+            seconds = budget.clock() - reading
         fitted = self.reader.fit(known, judged, len(self.task.outputs), after(FITTING * left))
         report.note(
             message(
@@ -337,7 +366,9 @@ class Beginning:
             rows=known.rows,
             loss=fitted.loss,
         )
-        return fitted, known.rows / len(self.training.features)
+        order = np.concatenate(self._buckets(self.training))[: known.rows]
+        expected = costs.head(recipe.layers) / costs.tokens * sum(self.training.lengths[row] for row in order)
+        return fitted, known.rows / len(self.training.features), seconds / expected
 
     def _batches(self, examples: Examples, kept: KeptStates | None) -> Iterator[Batch]:
         collate = kept or partial(self.head.collate, examples, self.padding)
@@ -360,8 +391,6 @@ class Beginning:
 
 def _adam_seconds() -> float:
     """Return the seconds in which the optimiser changes `ADAM` numbers."""
-    import time
-
     weight = nn.Parameter(torch.zeros(ADAM))
     weight.grad = torch.ones(ADAM)
     optimizer = torch.optim.AdamW([weight], fused=True)

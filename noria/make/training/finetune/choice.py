@@ -167,3 +167,27 @@ def choose(costs: Costs, available: Callable[[int], float], *, wanted: str = "au
         if reached >= LEAST_SHARE:
             break
     return Recipe(layers, 0, min(1.0, reached), 0.0)
+
+
+def deepen(costs: Costs, recipe: Recipe, available: float, *, by_token: bool = False) -> Recipe:
+    """Return what a linear head can be followed by on the layers that it was fitted on; the recipe as it is where time is short.
+
+    Args:
+        costs: as they are now.
+        recipe: of the head.
+        available: seconds for learning that are left.
+        by_token: the head has a target a token.
+    """
+    layers, left = recipe.layers, (1 - FITTING) * available
+    for learning in [max(1, round(share * layers)) for share in TOPS[: 2 if by_token else None]]:
+        # The states below what learns are computed anew: those of the head were not kept.
+        epochs = (left - costs.head(layers - learning)) / costs.epoch(layers, learning)
+        if learning < layers and epochs >= TOP_EPOCHS:
+            return Recipe(layers, learning, 1.0, epochs)
+    epochs = TOKEN_EPOCHS if by_token else TEXT_EPOCHS
+    for part in TOKEN_PARTS if by_token else TEXT_PARTS:
+        learning = max(1, round(part.learning * layers))
+        reached = left / (costs.head(layers - learning) + epochs * costs.epoch(layers, learning))
+        if learning < layers and reached >= part.least:
+            return Recipe(layers, learning, min(1.0, reached), epochs * max(1.0, reached))
+    return recipe
