@@ -40,7 +40,7 @@ def causal_tokenizer(target: Path) -> int:
 
 
 def make_encoder(
-    target: Path, task: str, labels: list[str], outputs: int, *, compiled: bool = True, seed: int = 0
+    target: Path, task: str, labels: list[str], outputs: int, *, compiled: bool = True, seed: int = 0, layers: int = 2
 ) -> Path:
     """Write a model folder for classify, tag or embed."""
     import torch
@@ -50,7 +50,7 @@ def make_encoder(
         config = BertConfig(
             vocab_size=encoder_tokenizer(folder.path),
             hidden_size=WIDTH,
-            num_hidden_layers=2,
+            num_hidden_layers=layers,
             num_attention_heads=2,
             intermediate_size=64,
             max_position_embeddings=128,

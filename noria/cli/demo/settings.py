@@ -62,7 +62,7 @@ class Stage:
 
     name: str
     title: Message
-    plan: Callable[[Context], str]
+    plan: Callable[[Context], Message]
     run: Callable[[Context], StageResult]
     outputs: tuple[str, ...] = ()
     """Folders below the root that it writes, where that is not the one folder of its own name."""

@@ -343,8 +343,7 @@ def _reason(path: Path, folder: Path) -> str | None:
 
 
 def _not_read(reason: str, files: Sequence[Path]) -> Message:
-    named = ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else "")
-    one = len(files) == 1
+    named, one = ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else ""), len(files) == 1
     return message(
         "work.not_read.one" if one else "work.not_read.several", files=len(files), names=named, reason=reason
     )

@@ -213,6 +213,7 @@ def test_a_killed_run_ends_with_the_bits_of_one_that_began_with_the_same_plan(
             return replace(costs, forward=2_000 * costs.forward, step=2_000 * costs.step)
 
         monkeypatch.setattr(Beginning, "measure_costs", in_a_busy_moment)
+        base = make_encoder(tmp_path / "base", "embed", [], 2, compiled=False, layers=6)
 
     def stop(number: int, evaluation: Evaluation) -> None:
         raise KeyboardInterrupt

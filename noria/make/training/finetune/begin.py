@@ -150,10 +150,11 @@ def begin(
             run.shape(recipe)
             with budget.part("the first head"):
                 fitted, read_share, slower = run.fit_head(recipe, costs, report)
-            if not recipe.learning:
-                recipe = replace(recipe, share=read_share)
-                deeper = run.deepened(recipe, costs, slower) if settings.recipe == "auto" else recipe
-                if deeper.learning:
+            recipe = recipe if recipe.learning else replace(recipe, share=read_share)
+            if (1 + THIRD) * slower < 1:  # costs were measured in a busy moment
+                costs = replace(costs, forward=slower * costs.forward, step=slower * costs.step)
+                notes["row_seconds"] = run.row_seconds(costs, recipe.layers)
+                if settings.recipe == "auto" and (deeper := run.deepened(recipe, costs)).learning > recipe.learning:
                     recipe, told = deeper, deeper.text(costs.depth, full, settings.minutes)
                     run.rest(recipe)
                     report.plan(message("make.recipe_again", times=1 / slower, text=told))
@@ -294,15 +295,10 @@ class Beginning:
         times = 1.5 if costs.kept else self.settings.evaluations + 1
         return MARGIN * after + min(times * rows * row, JUDGING * whole)
 
-    def deepened(self, recipe: Recipe, costs: Costs, slower: float) -> Recipe:
-        """Return the recipe of a linear head alone; or one by which layers learn after it, where it was chosen in a busy moment: reading took
-        but so many times (`slower`) what was measured, and there is time for more.
-        """
-        if (1 + THIRD) * slower > 1:
-            return recipe
-        now = replace(costs, forward=slower * costs.forward, step=slower * costs.step)
-        left = (self.budget.seconds or 0.0) - self.budget.spent() - self._others(now, recipe.layers)
-        return deepen(now, recipe, left, by_token=self.task.head == "token")
+    def deepened(self, recipe: Recipe, costs: Costs) -> Recipe:
+        """Return the recipe of a linear head alone; or one by which layers learn after it, where there is time for that after all."""
+        left = (self.budget.seconds or 0.0) - self.budget.spent() - self._others(costs, recipe.layers)
+        return recipe if recipe.learning else deepen(costs, recipe, left, by_token=self.task.head == "token")
 
     def shape(self, recipe: Recipe) -> None:
         """Cut the module to the recipe's layers, and keep what does not learn at rest."""
