@@ -50,6 +50,7 @@ NAMES = (
     "tokenizer",
     "trials",
     "wheel",
+    "workbench",
 )
 GROUPS = {"all": NAMES, "decoders": ("decoders_serve", "decoders_tune")}
 PAGE = Path(__file__).with_name("RESULTS.md")
@@ -70,7 +71,7 @@ def run(
     ----------
     name
         One of answers, budget, classify, decoders_serve, decoders_tune, diffusion, drivers, events, finetune, gate, growth, handovers, lifetime, localdays, lora,
-        monitor, packing, pretrain, promote, recommend, recovery, resume, scaling, serve, share_forecast, stream, support, support_intents, support_written, tokenize, tokenizer, trials, wheel; decoders, both of them; or all.
+        monitor, packing, pretrain, promote, recommend, recovery, resume, scaling, serve, share_forecast, stream, support, support_intents, support_written, tokenize, tokenizer, trials, wheel, workbench; decoders, both of them; or all.
     quick
         Fewer and shorter repeats: each benchmark ends within five minutes.
     isa
