@@ -14,7 +14,9 @@ from noria.apps.settings import OpinionFolderSettings, OpinionSettings, WatchSet
 from noria.core.messages import for_terminal, message
 from noria.server.http.settings import PlaceSettings, ServerSettings
 
+from . import dry
 from .files import SettingsFile, needed
+from .manners import DryRun
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -198,6 +200,7 @@ def brief(
     zone: str = "UTC",
     language: Literal["en", "zh"] | None = None,
     phrased: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: DryRun = False,
 ) -> int:
     """The brief of a day of opinion monitoring, in sentences that each name their source: volume, stories, alerts, silent sources.
 
@@ -235,6 +238,8 @@ def brief(
     forms = {".html": "html", ".md": "markdown", ".json": "json"}
     if out is not None and out.suffix not in forms:
         raise SettingError(message("notify.form"), found=out.name, allowed=forms)
+    if dry_run:
+        return dry.show(dry.Plan({}, out=out, sends=message("dry.brief", server=server, days=days, zone=zone)))
     delivery = Delivery(server, key)
     try:
         asked = {"day": day, "days": days, "zone": zone, "language": language or environment_language()}

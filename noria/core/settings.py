@@ -178,7 +178,7 @@ def _plain(cls: type[Settings], error: ValidationError) -> SettingError:
     first = error.errors()[0]
     if not first["loc"]:  # a check across several settings says all by itself
         return SettingError(first["msg"].removeprefix("Value error, "))
-    key = ".".join(str(part) for part in first["loc"]) or cls.__name__
+    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         owner = cls
         for part in first["loc"][:-1]:
@@ -186,7 +186,7 @@ def _plain(cls: type[Settings], error: ValidationError) -> SettingError:
             owner = inner if isinstance(inner, type) and issubclass(inner, Settings) else owner
         names = sorted(owner.model_fields)
         return SettingError(
-            message("errors.unknown_key", key=key, settings=cls.__name__),
+            message("errors.unknown_key", key=key),
             allowed=names,
             hint=did_you_mean(str(first["loc"][-1]), names),
         )

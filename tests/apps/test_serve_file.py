@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -235,6 +236,8 @@ def test_a_mistake_is_one_line_that_says_what_is_near(tmp_path: Path, text: str,
         check(file)
     assert words in caught.value.text("en")
     assert "\n" not in caught.value.text("zh")
+    for language in ("en", "zh"):  # those who write a file know its keys, and no class
+        assert not re.search(r"[A-Z]\w*(Settings|Support|Recommender)\b", caught.value.text(language))
 
 
 def test_each_key_has_its_meaning_in_both_languages() -> None:

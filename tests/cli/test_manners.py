@@ -217,6 +217,21 @@ def test_what_would_be_removed_is_what_is_removed_and_asking_removes_nothing(lak
     assert run(capsys, *words, "--dry-run")[1][0]["from_lake"] == 0
 
 
+def test_a_brief_that_is_only_tried_asks_nobody_and_writes_nothing(tmp_path: Path, capsys, monkeypatch):
+    out = tmp_path / "brief.html"
+    words = ("ship", "brief", out, "--days", 7, "--server", "http://127.0.0.1:9", "--dry-run")
+    code, [plan], _ = run(capsys, *words)
+    assert (code, plan["dry_run"], plan["writes"]) == (0, True, {"path": str(out), "state": "new"})
+    assert "http://127.0.0.1:9" in plan["sends"]
+    assert not out.exists()
+    monkeypatch.setenv("NORIA_LANG", "zh")
+    assert main([*map(str, words)]) == 0
+    assert "7 天" in capsys.readouterr().out
+    code, lines, [error] = run(capsys, "ship", "brief", tmp_path / "brief.pdf", "--dry-run")
+    assert (code, lines) == (2, [])
+    assert "brief.pdf" in error["line"]
+
+
 def test_a_dry_run_reads_with_the_reader_of_the_command_and_writes_nothing(tmp_path: Path, capsys):
     rows, base = tmp_path / "客服.csv", tmp_path / "base"
     rows.write_text("客户消息,意图\n我要退货,退货\n几天到,物流\n", encoding="utf-8")

@@ -155,3 +155,18 @@ def held(client: httpx.Client, pulse: Pulse, path: str, body: bytes, statuses: t
         time.sleep(0.02)
         tries.append(pulse.worst)
     return min(tries)
+
+
+def test_while_it_serves_products_have_one_thread_and_afterwards_as_many_as_before(tmp_path: Path) -> None:
+    import numpy as np
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads() -> set[int]:
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    assert float(np.ones(2) @ np.ones(2)) == 2.0
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threads()
+        with serving(ServerSettings(port=0, lake=tmp_path / "lake"), []):
+            assert threads() == {1}
+        assert threads() == before != {1}

@@ -109,8 +109,7 @@ def serve(
                 announce(_url(listener, settings), key)
 
         server = _Server(app, settings, up)
-        # NumPy's threads wait awake for the next product, on cores that the models' processes need: those here are small.
-        with threadpool_limits(limits=1, user_api="blas"), contextlib.suppress(SystemExit):
+        with contextlib.suppress(SystemExit):
             server.run([listener])  # it exits where the start failed; the state knows why
     finally:
         listener.close()
@@ -132,6 +131,8 @@ def serving(
     log: Log = no_log,
 ) -> Iterator[Running]:
     """Serve in a thread of this process while the block runs; everything is flushed and ended after it.
+
+    Until then NumPy multiplies on one thread in all of this process, as in one that serves alone.
 
     Raises:
         ResourceError: the port is in use.
@@ -193,6 +194,14 @@ class _Server(uvicorn.Server):
         self._reloading: asyncio.Task[None] | None = None
         self.received_signal: signal.Signals | None = None
         self.fault: BaseException | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until it is told to stop, with one thread for NumPy's products in this process.
+
+        NumPy's threads wait awake for the next product, on cores that the models' processes need: those here are small.
+        """
+        with threadpool_limits(limits=1, user_api="blas"):
+            super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
