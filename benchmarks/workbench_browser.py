@@ -70,14 +70,14 @@ def browser() -> Iterator[Browser]:
             opened.close()
 
 
-def signed_in(chromium: Browser, url: str, key: str, **facts: Any) -> BrowserContext:
+def signed_in(chromium: Browser, url: str, key: str, locale: str = "en-US") -> BrowserContext:
     """Return a browser's context, its cache empty, that is signed in to the console by a key.
 
     Raises:
         RuntimeError: the key does not open it.
     """
     width, height = DESK
-    context = chromium.new_context(viewport={"width": width, "height": height}, **{"locale": "en-US", **facts})
+    context = chromium.new_context(viewport={"width": width, "height": height}, locale=locale)
     context.set_default_timeout(MOST_MS)
     answer = context.request.post(f"{url}/console/login", form={"key": key})
     if not answer.ok:

@@ -211,7 +211,7 @@ class _Walk:
         self.wrong("[data-live=live]", self.words("work.no_folder"))
         self.choose("[data-live=live]", "folder", "mine")
         live.locator("[data-action=swap]").click()
-        told = self.words("work.live", folder="mine", version="\0").partition("\0")[0]
+        told = self.words("work.live", folder="mine", version="\0").partition("\0")[0].strip()
         live.get_by_text(told).first.wait_for(timeout=MINUTES_MS)
 
     def ask(self) -> None:

@@ -115,11 +115,8 @@ def _visits(server: Server, repeats: int) -> dict[str, list[Visit]]:
 
     found: dict[str, list[Visit]] = {}
     with browser() as chromium:
-        first = signed_in(chromium, server.url, server.key)
-        known = first.storage_state()
-        first.close()
         for name, path in (page for group in MENU.values() for page in group):
-            context = signed_in(chromium, server.url, server.key, storage_state=known)
+            context = signed_in(chromium, server.url, server.key)
             page = context.new_page()
             found[name] = [visit(page, f"{server.url}/console{path}", name) for _ in range(1 + repeats)]
             context.close()

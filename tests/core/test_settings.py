@@ -87,7 +87,7 @@ def test_settings_inside_settings_keep_the_rest_of_their_own_defaults():
 
 
 def test_an_unknown_key_inside_settings_names_the_nearest_of_theirs():
-    with pytest.raises(SettingError, match=r"unknown key 'front.radios': allowed radius, spokes; did you mean radius\?"):
+    with pytest.raises(SettingError, match=r"unknown key 'front.radios'.*did you mean radius\?"):
         Cart.make(front={"radios": 1})
 
 
