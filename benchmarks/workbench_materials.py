@@ -336,7 +336,7 @@ MATERIALS = (
         (
             "noria build base e5-small --out model",
             "noria ship support index handbook --out kb --model model",
-            "noria ship support quote 'How do I clean the shade?' --kb kb --model model",
+            "noria ship support quote 'May I use water on the shade?' --kb kb --model model",
         ),
         r"dry cloth[\s\S]*care\.md",
     ),
@@ -374,7 +374,7 @@ MATERIALS = (
         r"n=120\b",
         "reviews",
     ),
-    Material("usage log", _log, ("noria grow users 订单.csv",), r"\b60\b"),
+    Material("usage log", _log, ("noria grow users 订单.csv --zone Asia/Shanghai",), r"\b60\b"),
     Material("market", _market, ("noria grow share market.csv --decompose", "noria grow forecast market.csv"), "石磨"),
     Material(
         "chats",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import workbench_newcomer, workbench_pages
@@ -22,6 +22,7 @@ from noria.lake.reconcile import reconcile
 visits = st.builds(Visit, st.floats(0.1, 9), st.floats(0.1, 9), st.floats(1, 9_999))
 
 
+@settings(max_examples=20)
 @given(
     st.dictionaries(
         st.sampled_from(["overview", "data", "users"]), st.lists(visits, min_size=3, max_size=5), min_size=1
