@@ -89,14 +89,16 @@ def lines_of(visits: dict[str, list[Visit]], events: int) -> list[Line]:
             single(NAME, f"{name}: sent, cold", cold.kilobytes, WEB_KILOBYTES, WEB, "kB", higher_is_better=False),
         ]
     count = len(visits)
-    cold = sum(found[0].useful <= COLD for found in visits.values())
-    warm = sum(statistics.median(one.useful for one in found[1:]) <= WARM for found in visits.values())
+    at_first = sum(found[0].useful <= COLD for found in visits.values())
+    later = sum(statistics.median(one.useful for one in found[1:]) <= WARM for found in visits.values())
     slowest = max(visits, key=lambda name: visits[name][0].seen)
     seen = visits[slowest][0].seen
     return [
         *lines,
-        single(NAME, f"pages useful within {COLD} s, cold, {here}", cold / count, 1.0, "wanted: all", "share", count),
-        single(NAME, f"pages useful within {WARM} s, warm, {here}", warm / count, 1.0, "wanted: all", "share", count),
+        single(
+            NAME, f"pages useful within {COLD} s, cold, {here}", at_first / count, 1.0, "wanted: all", "share", count
+        ),
+        single(NAME, f"pages useful within {WARM} s, warm, {here}", later / count, 1.0, "wanted: all", "share", count),
         single(
             NAME,
             f"first sight, cold, of the slowest page ({slowest})",
