@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,6 +46,12 @@ def coverage(*, quick: bool) -> list[Line]:
         found.append(run(world, seed))
         if seed % 10 == 9:
             print(f"recommend, off-policy run {seed + 1}/{runs}", file=sys.stderr)
+    return lines_of(found)
+
+
+def lines_of(found: Sequence[Run]) -> list[Line]:
+    """Return a line for each estimate, of runs of different seeds."""
+    runs = len(found)
     truth = float(np.mean([one.truth for one in found]))
     lines = []
     for name in ("ips", "snips", "dr"):

@@ -99,6 +99,17 @@ class RecommendSettings(Settings):
     """What may be offered, and where."""
 
 
+class RenewalSettings(Settings):
+    """How a ranker that learned anew comes to be live."""
+
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the users that it is tried on; at 0 one that ranks better on what was held out is live at once."""
+    days: Annotated[float, Field(gt=0, le=365)] = 7.0
+    """Days after which a trial that shows no harm ends, and what was tried is live."""
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Part of the live ranker's clicks a showing. Where a trial rules out that more is lost, whenever one looks, it need not wait."""
+
+
 class PeopleSettings(Settings):
     """The people behind customer service: when they are there, and how long a conversation waits for one of them."""
 

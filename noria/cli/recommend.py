@@ -1,4 +1,4 @@
-"""`noria ship recommend`: a recommender on its items, or what is done beside it: import what was clicked, judge a ranking, export lists."""
+"""`noria ship recommend`: a recommender on its items, or what is done beside it: import what was clicked, judge a ranking, renew it, export lists."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
 
-from noria.apps.settings import RecommendSettings, ShopSettings
+from noria.apps.settings import RecommendSettings, RenewalSettings, ShopSettings
 from noria.core.errors import InputError
 from noria.core.messages import environment_language, for_terminal, message
 from noria.grow.promote.settings import PolicySettings
+from noria.make.recommend.settings import RecommendTraining
 from noria.server.http.settings import PlaceSettings, ServerSettings
 
 from . import dry
 from .applications import Place, serve_application
 from .files import SettingsFile, needed
-from .manners import Commands, DryRun, print_message, print_note, printed
+from .manners import Commands, DryRun, print_message, print_note, printed, report
 from .rollout import request
 
 if TYPE_CHECKING:
@@ -191,6 +192,46 @@ def judge(
     found = judged(_logged(decisions, str(told.server.lake)), policy)
     lines = [*(figure.text(environment_language()) for figure in found.figures()), for_terminal(found.text())]
     printed(found.as_dict(), partial(print, *lines, sep="\n"))
+
+
+@app.command
+def renew(
+    *,
+    renewal: Annotated[RenewalSettings, Parameter(name="*")] = RenewalSettings(),
+    training: Annotated[RecommendTraining, Parameter(name="training")] = RecommendTraining(),
+    file: SettingsFile = None,
+    settings: Place = PlaceSettings(),
+    dry_run: DryRun = False,
+) -> int:
+    """Learn anew from what users did, and make it live where it is better: one step of the loop, for every night.
+
+    With no trial under way a ranker learns from the lake, is judged beside the
+    live one on what was held out, and is tried on a share of the users where it
+    is better. With a trial under way the clicks of those who have it are held
+    against the others': it is made live, goes on, or is over. A server of the
+    lake takes it up within seconds, or at its next start.
+
+    Examples::
+
+        noria ship recommend renew --settings shop.toml
+        noria ship recommend renew --settings shop.toml --share 0.1 --days 14
+        noria ship recommend renew --settings shop.toml --share 0 --training.minutes 10
+
+    Parameters
+    ----------
+    file
+        A shop's file of settings: its items, model, ranker and lake.
+    """
+    from noria.api.renewing import renew as step
+
+    told = ShopSettings.given(file, server=settings)
+    if dry_run:
+        folder = told.server.lake / "apps" / "recommend" / "rankers"
+        whole = {"lake": told.server.lake, "model": told.model, "ranker": told.ranker}
+        return dry.show(dry.Plan({"items": told.items}, whole, folder, training.minutes))
+    found = step(told, renewal, training, report())
+    facts = {"outcome": found.outcome, "folder": str(found.folder), "line": found.line.both(), **found.facts}
+    return printed(facts, lambda: print(for_terminal(found.line)))
 
 
 @app.command

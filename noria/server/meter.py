@@ -67,7 +67,8 @@ class Meter:
         """
         if exchange and facts.get("consent") and self.mask:
             facts["text"] = exchange.masked(self.mask).text()
-        facts.setdefault("time", self._clock())
+        if "time" not in facts:
+            facts["time"] = self._clock()
         if "id" not in facts:
             facts["id"] = new_id(facts["time"].timestamp)
         return Event(kind=kind, user=self._pseudonym(user), **facts)

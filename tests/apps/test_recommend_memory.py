@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,6 +100,70 @@ def test_every_event_counts_once_whenever_the_server_is_killed(seed: int, tmp_pa
                 memory = started(tmp_path)
                 assert known(memory) == known(whole)
         assert known(started(tmp_path)) == known(whole)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_snapshot_is_of_one_moment_while_clicks_arrive_and_the_server_is_killed(seed: int, tmp_path: Path) -> None:
+    random = np.random.default_rng([7, seed])
+    whole = Memory(tmp_path / "none", shelf_of(IDS), key_of)
+    with Outbox(tmp_path) as outbox:
+        memory, held, then = started(tmp_path), None, None
+        for number in range(150):
+            one = act(random, number * 2_400)
+            outbox.append([one])
+            whole.on_event(one)
+            memory.on_event(one)
+            lot = random.random()
+            if lot < 0.1 and held is None:
+                held, then = memory.capture(), known(memory)
+            elif lot < 0.25 and held is not None:
+                done = memory.write(held)
+                if random.random() < 0.7:  # else killed between the file and its note
+                    memory.written(*done)
+                else:
+                    memory = started(tmp_path)
+                assert then == of_snapshot(memory)
+                held = None
+            elif lot < 0.3:
+                outbox.seal(before=one.time if lot < 0.28 else everything())
+            elif lot < 0.34:
+                memory, held = started(tmp_path), None
+                assert known(memory) == known(whole)
+            elif lot < 0.37 and held is not None:  # the disk is full
+                memory.written()
+                held = None
+        assert known(memory) == known(whole)
+        assert known(started(tmp_path)) == known(whole)
+
+
+def of_snapshot(memory: Memory) -> dict[str, object]:
+    """What the snapshot alone tells."""
+    alone = Memory(memory.lake, shelf_of(memory.ids()), key_of)
+    assert alone._load()
+    return known(alone)
+
+
+def test_the_loop_learns_on_while_a_thread_writes_a_snapshot(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        memory = started(tmp_path)
+        users = [f"u{number}" for number in range(HOT + 300)]
+        for number, user in enumerate(users):
+            memory.on_event(event(number, "click", user, IDS[number % 12]))
+        outbox.append([one := event(9_000, "click", "ann", IDS[0])])
+        memory.on_event(one)
+        held, then = memory.capture(), known(memory)
+        with ThreadPoolExecutor(1) as threads:
+            writing = threads.submit(memory.write, held)
+            number = 0
+            while not writing.done() or number < 500:
+                memory.on_event(
+                    event(10_000 + number, KINDS[number % 3], (*USERS, *users)[number % 400], IDS[number % 5])
+                )
+                number += 1
+            memory.written(*writing.result())
+        assert of_snapshot(memory) == then
+        assert memory.heard == number
+        assert {len(memory.shelf.states), len(set(memory.shelf.states.order()))} == {HOT + 303}
 
 
 def test_a_start_reads_only_what_the_snapshot_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +283,8 @@ def test_users_are_the_same_packed_or_not_and_the_oldest_make_room() -> None:
     for key in range(HOT + 600):
         states.of(key).act(key, CLICK, key)
     states.of(700)
-    keys, packed = states.all()
+    keys, packed = states.freeze().all()
+    states.thaw()
     assert keys.tolist()[-1] == 700
     assert HOT + 500 <= len(states) <= HOT + 516
     again = States(HOT + 500)
@@ -229,6 +295,40 @@ def test_users_are_the_same_packed_or_not_and_the_oldest_make_room() -> None:
     assert again.look(800) == states.look(800)
     assert again.look(5_000_000) == Reader()
     assert 5_000_000 not in again
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_frozen_stays_and_what_changed_meanwhile_is_as_if_nothing_had_been(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("noria.apps.recommend.states.HOT", 8)
+    random, states, other = np.random.default_rng(seed), States(40), States(40)
+
+    def acted() -> None:
+        key, item, lot = int(random.integers(35)), int(random.integers(9)), random.random()
+        for one in (states, other):
+            if lot < 0.1:
+                one.forget(key)
+            elif lot < 0.5:
+                one.of(key).show(item)
+            else:
+                one.of(key).act(item, CLICK, item)
+
+    def held(of: States) -> list[tuple[int, Reader]]:
+        assert len(of) == len(of.order())
+        return [(key, of.look(key)) for key in of.order()]
+
+    for _ in range(12):
+        for _ in range(int(random.integers(40))):
+            acted()
+        frozen, then = states.freeze(), [(key, reader.copy()) for key, reader in held(states)]
+        for _ in range(int(random.integers(60))):
+            acted()
+            assert held(states) == held(other)
+        keys, packed = frozen.all()
+        assert [(key, Reader.unpacked(one)) for key, one in zip(keys.tolist(), packed, strict=True)] == then
+        states.thaw()
+        assert held(states) == held(other)
 
 
 @pytest.mark.parametrize("timed", [True, False])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from noria.apps.recommend.catalogue import Catalogue
-from noria.apps.recommend.plan import NEAR, Plan
+from noria.apps.recommend.plan import NEAR, Plan, Pools
 from noria.apps.recommend.rules import Asked
 from noria.apps.recommend.shelf import Shelf
 from noria.apps.recommend.states import key_of
@@ -50,8 +50,8 @@ def test_the_probabilities_of_a_place_sum_to_one_and_no_item_can_come_twice(
     salts = random.integers(0, 2**32, len(rows), dtype=np.uint32)
     best, nearby = tuple(rows[:places].tolist()), tuple(rows[places : places + near].tolist())
     fixed = frozenset([0]) if seed % 2 else frozenset[int]()
-    pools = salts % np.uint32(max(places - len(fixed), 1))
-    plan = Plan(best, fixed, nearby, mask, salts, pools, chance, share)
+    pools = Pools.made(salts, np.argsort(salts, kind="stable"), places - len(fixed))
+    plan = Plan(best, fixed, nearby, mask, pools, pools.sizes(mask), chance, share)
     values = random.normal(size=len(rows))
     expected = plan.expected(values)
     for place in range(places):

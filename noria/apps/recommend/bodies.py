@@ -11,6 +11,8 @@ from noria.server.http.fields import INTEGRAL, Body, Given, Name, Number, Rows, 
 
 from .rules import Asked
 
+_PLAIN = {"user", "users", "count", "explain"}
+"""Fields of a list that say nothing of its rules."""
 Count = Annotated[int, Field(ge=1, le=50), INTEGRAL]
 Price = Annotated[Number, Field(ge=0)]
 
@@ -67,6 +69,8 @@ class Within(Body):
 
     def asked(self, rules: RulesSettings) -> Asked:
         """Return the rules of this list: the shop's, with what is said here above them."""
+        if self.model_fields_set <= _PLAIN:
+            return Asked(rules)
         said = {
             name: value
             for name in ("least_price", "most_price", "bought_again", "most_of_category")

@@ -15,11 +15,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 NEAR = 10
 """Next best items that a pool holds at most."""
+
+
+@dataclass(frozen=True)
+class Pools:
+    """All rows, by what their numbers leave when divided by how many places are free."""
+
+    of: np.ndarray
+    """The pool of each row, uint8 [rows]."""
+    ordered: np.ndarray
+    """Rows by pool, those of one in the order of their numbers, [rows]."""
+    starts: np.ndarray
+    """Where each pool begins in `ordered`, and where the last one ends, [pools + 1]."""
+
+    @classmethod
+    def made(cls, salts: np.ndarray, by_salt: np.ndarray, count: int) -> Self:
+        """Return the pools of so many places, 50 at most.
+
+        Args:
+            salts: numbers of rows, uint32 [rows]: so that no order of rows decides anything.
+            by_salt: rows in the order of these, [rows].
+            count: places that are free.
+        """
+        of = (salts % np.uint32(max(count, 1))).astype(np.uint8)
+        sizes = np.bincount(of, minlength=max(count, 1))
+        return cls(of, by_salt[np.argsort(of[by_salt], kind="stable")], np.concatenate([[0], np.cumsum(sizes)]))
+
+    def sizes(self, rows: np.ndarray) -> np.ndarray:
+        """Return how many of some rows each pool has, [pools]."""
+        return np.bincount(self.of[rows], minlength=len(self.starts) - 1)
+
+    def rows(self, pool: int) -> np.ndarray:
+        """Return the rows of a pool, in the order of their numbers."""
+        return self.ordered[self.starts[pool] : self.starts[pool + 1]]
 
 
 @dataclass(frozen=True)
@@ -34,10 +68,10 @@ class Plan:
     """The next best rows, the best first; none of `best`."""
     others: np.ndarray
     """Which rows may come by chance besides, a mask [rows]; none of `best` or `nearby`."""
-    salts: np.ndarray
-    """Numbers of rows, uint32 [rows]: so that no order of rows decides anything."""
-    pools: np.ndarray
-    """The pool that each row is of where it is one of the others: its number modulo that of the free places, [rows]."""
+    pools: Pools
+    """Of all rows, for as many places as are free."""
+    sizes: np.ndarray
+    """How many of the others each pool has, [pools]."""
     explored: float
     """Share that is left to chance."""
     near_share: float
@@ -56,16 +90,11 @@ class Plan:
         return self.nearby[pool :: len(self.free)][:NEAR]
 
     @cached_property
-    def _sizes(self) -> np.ndarray:
-        """Number of other rows of each pool, [pools]."""
-        return np.bincount(self.pools[self.others], minlength=len(self.free))
-
-    @cached_property
     def shares(self) -> list[tuple[float, float, float]]:
         """By pool, the probabilities that a place that has it holds an item of the list, one of the next best, and one of the others."""
-        found = []
+        found, sizes = [], self.sizes.tolist()
         for pool in range(len(self.free)):
-            near, others = len(self.near(pool)), int(self._sizes[pool])
+            near, others = len(self.near(pool)), sizes[pool]
             part = self.near_share if near and others else float(bool(near))
             by_chance = self.explored if near + others else 0.0
             found.append((1 - by_chance, by_chance * part, by_chance * (1 - part)))
@@ -90,8 +119,8 @@ class Plan:
             pool = self.nearby.index(row) % count
             rows = self.near(pool)
             return self.shares[pool][1] / (count * len(rows)) if row in rows else 0.0
-        pool = int(self.pools[row])
-        return self.shares[pool][2] / (count * int(self._sizes[pool])) if self.others[row] else 0.0
+        pool = int(self.pools.of[row])
+        return self.shares[pool][2] / (count * int(self.sizes[pool])) if self.others[row] else 0.0
 
     def expected(self, values: np.ndarray) -> np.ndarray:
         """Return what is to be expected of a value of items, [rows], at each place, [places]."""
@@ -103,9 +132,9 @@ class Plan:
         for pool, (_, near, _) in enumerate(self.shares):
             if near:
                 by_chance += near / count * float(values[list(self.near(pool))].mean())
-        each = np.array([other for _, _, other in self.shares]) / (count * np.maximum(self._sizes, 1))
+        each = np.array([other for _, _, other in self.shares]) / (count * np.maximum(self.sizes, 1))
         rows = np.flatnonzero(self.others)
-        by_chance += float(each[self.pools[rows]] @ values[rows])
+        by_chance += float(each[self.pools.of[rows]] @ values[rows])
         own = found[free]
         found[free] = self._kept * ((1 - self.explored) * own + self.explored * own.mean()) + by_chance
         return found
@@ -128,9 +157,8 @@ class Plan:
                 rows = self.near(pool)
                 row = rows[int(random.integers(len(rows)))]
             else:
-                found = np.flatnonzero(self.others & (self.pools == pool))
-                place_of = int(random.integers(len(found)))
-                # The one at that place in the order of their numbers, which rows do not decide.
-                row = int(found[np.argpartition(self.salts[found], place_of)[place_of]])
+                found = self.pools.rows(pool)
+                found = found[self.others[found]]
+                row = int(found[int(random.integers(len(found)))])
             drawn[place] = row, self.probability(place, row), row not in self.best
         return drawn

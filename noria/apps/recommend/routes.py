@@ -31,19 +31,21 @@ from noria.tasks.items import LEAD, Item, append_items, item_of
 from noria.text.lines import json_objects
 
 from .bodies import Click, Like, NewItems, OldItems, PickFor, PicksFor, SearchFor, User
-from .catalogue import SHORT, Catalogue
+from .catalogue import Catalogue
+from .lists import Lists, json_of
 from .loops import loops, width_of
-from .remembering import Memory
+from .remembering import Memory, keep_snapshots
+from .rollout import Rollout, file_of_rollout, read_rollout, stamp_of
 from .rules import Asked
 from .search import Search
-from .shelf import Pick, Shelf, Wanted
+from .shelf import Pick, Shelf
 from .states import key_of
 
 if TYPE_CHECKING:
     from noria.server.http.state import State
 
-TOGETHER = 16
-"""Lists that are made at once at most."""
+LOOK_SECONDS = 2.0
+"""How often is looked whether the rollout changed."""
 
 
 class Recommend:
@@ -70,14 +72,19 @@ class Recommend:
         self.settings = settings or RecommendSettings()
         self.model = model
         self.items = {item.id: item for item in items}
-        self.versions = [read_manifest(one).identity()[:12] if one else "" for one in (ranker, beside)]
+        self.versions = [_version(one) for one in (ranker, beside)]
         """Of the rankers, told by the events of what they showed; of text alone that of the model."""
+        self._given = ranker
+        self._folders: tuple[Path | None, Path | None] = ranker, beside
+        self._stamp: tuple[int, int] | None = None
+        """Of the file of the rollout, as it was read at the start."""
+        self._encoded_by = ""
+        """The model whose vectors the items have."""
         self.shelf = Shelf(self.settings, *(Ranker.open(one) if one else None for one in (ranker, beside)))
         self.memory = Memory(Path(), self.shelf, self.key_of)
         self._search: Search | None = None
         self._turn = asyncio.Lock()
-        self._waiting: list[tuple[Wanted, asyncio.Future[list[Pick]]]] = []
-        self._at_work: asyncio.Task[None] | None = None
+        self._lists = Lists(self.shelf)
 
     async def start(self, state: State) -> None:
         """Embed the items through the served model, those added before the last stop too, and learn what the lake holds of users."""
@@ -95,12 +102,17 @@ class Recommend:
             places = {id: place for place, id in enumerate(wanted)}
             raw[live] = vectors[[places[id] for id, item in listed.items() if item is not None]]
             rows = [item or Item(id, id, id, available=False) for id, item in listed.items()]
-            self.shelf.use(await asyncio.to_thread(Catalogue, rows, raw, live), encoder=self._encoder(context))
+            self._use(context, await asyncio.to_thread(Catalogue, rows, raw, live))
         self.items = wanted
         earliest = state.meter.now() - timedelta(days=self.settings.history_days)
         await asyncio.to_thread(self.memory.recall, earliest)
         state.meter.listeners.append(self.memory.on_event)
-        state.tasks.append(asyncio.create_task(self._look_after()))
+        self._stamp = stamp_of(file_of_rollout(state.lake))
+        rollout = await asyncio.to_thread(read_rollout, state.lake, self._given)
+        if rollout.trial or rollout.live != rollout.given:
+            await self._take_up(rollout)
+        keeping_up = keep_snapshots(self.memory, lambda: self.settings.snapshot_minutes)
+        state.tasks += [asyncio.create_task(keeping_up), asyncio.create_task(self._follow(state.lake))]
 
     async def add(self, context: RequestContext, items: Sequence[Item]) -> None:
         """Add items to the catalogue; they are on the disk, and offered, when this returns.
@@ -112,7 +124,7 @@ class Recommend:
             merged = self.items | {item.id: item for item in items}
             self.check_count(len(merged))
             vectors = await self._vectors(context, items)
-            await self._use(context, await asyncio.to_thread(self.shelf.grown, list(items), vectors))
+            self._use(context, await asyncio.to_thread(self.shelf.grown, list(items), vectors))
             self.items = merged
             await asyncio.to_thread(append_items, _file(context.state.lake), items)
 
@@ -120,7 +132,7 @@ class Recommend:
         """Offer items no longer, over a restart too; return how many of them there were."""
         async with self._turn:
             there = [id for id in dict.fromkeys(ids) if id in self.items]
-            await self._use(context, await asyncio.to_thread(self.shelf.catalogue.without, there))
+            self._use(context, await asyncio.to_thread(self.shelf.catalogue.without, there))
             self.items = {id: item for id, item in self.items.items() if id not in set(there)}
             await asyncio.to_thread(append_items, _file(context.state.lake), (), there)
         return len(there)
@@ -131,9 +143,9 @@ class Recommend:
         """Take what the file of items holds now: offer what is new in it, by their vectors, and no longer what is gone."""
         async with self._turn:
             if vectors is not None:
-                await self._use(context, await asyncio.to_thread(self.shelf.grown, list(new), vectors))
+                self._use(context, await asyncio.to_thread(self.shelf.grown, list(new), vectors))
             if gone:
-                await self._use(context, await asyncio.to_thread(self.shelf.catalogue.without, list(gone)))
+                self._use(context, await asyncio.to_thread(self.shelf.catalogue.without, list(gone)))
             kept = self.items | {item.id: item for item in new}
             self.items = {id: item for id, item in kept.items() if id not in set(gone)}
 
@@ -142,13 +154,15 @@ class Recommend:
         usage, meter = context.usage, context.state.meter
         usage.user, usage.units, usage.unit = user, count, "items"
         key = self.key_for(context, user)
-        picks = await self._chosen(key, count, asked)
-        version = self.versions[self.shelf.arm(key)] or self._encoder(context)
+        picks = await self._lists.made(key, count, asked)
+        version = self.versions[self.shelf.arm(key)] or self._encoded_by
         usage.segment = picks[0].why if picks else "nothing left"
+        now = meter.now()
         shown = [
             meter.event(
                 "impression",
                 user=user,
+                time=now,
                 tenant=context.tenant,
                 app=self.name,
                 version=version,
@@ -159,8 +173,7 @@ class Recommend:
             )
             for place, pick in enumerate(picks, 1)
         ]
-        # The request's own event waits for the same commit, not for one after it.
-        await asyncio.gather(*([meter.record(*shown)] if shown else ()), context.finish())
+        await context.finish(beside=shown)  # one commit for all of them
         return picks
 
     def act(self, context: RequestContext, kind: str, user: str, item: str) -> None:
@@ -230,20 +243,22 @@ class Recommend:
         removed = await self.remove(context, body.ids)
         return {"removed": removed, "items": len(self.items)}
 
-    async def _pick(self, context: RequestContext, body: PickFor) -> dict[str, Any]:
+    async def _pick(self, context: RequestContext, body: PickFor) -> Response:
         """Pick items for a user."""
         picks = await self.pick(context, body.user, body.count, body.asked(self.settings.rules))
-        return {"picks": self._shown(self.key_for(context, body.user), picks, explain=body.explain)}
+        text = self._json_of(self.key_for(context, body.user), picks, explain=body.explain)
+        return Response(f'{{"picks":{text}}}', media_type="application/json")
 
-    async def _picks(self, context: RequestContext, body: PicksFor) -> dict[str, Any]:
+    async def _picks(self, context: RequestContext, body: PicksFor) -> Response:
         """Pick items for many users, to be shown elsewhere: nothing counts as shown."""
         asked, found = body.asked(self.settings.rules), []
         for user in body.users:
             key = self.key_for(context, user)
-            picks = await self._chosen(key, body.count, asked)
-            found.append({"user": user, "picks": self._shown(key, picks, explain=body.explain)})
+            picks = await self._lists.made(key, body.count, asked)
+            text = self._json_of(key, picks, explain=body.explain)
+            found.append(f'{{"user":{json.dumps(user, ensure_ascii=False)},"picks":{text}}}')
             await context.pause.now_and_then()
-        return {"users": found}
+        return Response(f'{{"users":[{",".join(found)}]}}', media_type="application/json")
 
     async def _similar(self, context: RequestContext, body: Like) -> dict[str, Any]:
         """List what an item is like, the likest first."""
@@ -298,36 +313,8 @@ class Recommend:
         shelf = self.shelf
         return asdict(await asyncio.to_thread(loops, shelf.catalogue, shelf.shown.copy(), shelf.clicks.copy()))
 
-    async def _chosen(self, key: int, count: int, asked: Asked | None) -> list[Pick]:
-        if len(self.shelf.catalogue) <= SHORT:
-            return self.shelf.choose(key, count, asked)
-        # In a thread, which may not see a user change; all that wait while it is at work are made together next.
-        answer: asyncio.Future[list[Pick]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self.shelf.wanted(key, count, asked, copied=True), answer))
-        if self._at_work is None:
-            self._at_work = asyncio.create_task(self._make_lists())
-        return await answer
-
-    async def _make_lists(self) -> None:
-        while self._waiting:
-            together, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-            try:
-                made = await asyncio.to_thread(self.shelf.choose_all, [wanted for wanted, _ in together])
-                for (_, answer), picks in zip(together, made, strict=True):
-                    if not answer.done():  # its client may have left
-                        answer.set_result(picks)
-            except Exception as error:
-                for _, answer in together:
-                    if not answer.done():
-                        answer.set_exception(error)
-        self._at_work = None
-
-    def _shown(self, key: int, picks: Sequence[Pick], *, explain: bool) -> list[dict[str, Any]]:
-        told = [asdict(pick) for pick in picks]
-        if explain:
-            for one, pick in zip(told, picks, strict=True):
-                one["reason"] = self.shelf.reason(key, pick).both()
-        return told
+    def _json_of(self, key: int, picks: Sequence[Pick], *, explain: bool) -> str:
+        return json_of(picks, [self.shelf.reason(key, pick).both() for pick in picks] if explain else ())
 
     def key_of(self, tenant: str, user: str) -> int:
         """Return the number that a user is known by, of a tenant and a pseudonym."""
@@ -350,22 +337,35 @@ class Recommend:
         name = self.model or context.state.model_for("embed")
         return context.state.models[name].manifest.identity()[:12] if name in context.state.models else ""
 
-    async def _use(self, context: RequestContext, catalogue: Catalogue) -> None:
-        self.shelf.use(catalogue, encoder=self._encoder(context))
+    def _use(self, context: RequestContext, catalogue: Catalogue) -> None:
+        self._encoded_by = self._encoder(context)
+        self.shelf.use(catalogue, encoder=self._encoded_by)
 
-    async def _look_after(self) -> None:
-        """Keep a snapshot now and then, and one when the server stops."""
-        stopped = False
-        while not stopped:
-            try:
-                await asyncio.sleep(60 * self.settings.snapshot_minutes)
-            except asyncio.CancelledError:
-                stopped = True
-            with suppress(NoriaError):  # of a full disk the next request tells; the lake holds all of it
-                self.memory.forget_erased()
-                if self.memory.heard:
-                    held = self.memory.capture()
-                    self.memory.written(*await asyncio.to_thread(self.memory.write, held))
+    async def _follow(self, lake: Path) -> None:
+        """Rank by what the rollout says, whenever it changes."""
+        file, stamp = file_of_rollout(lake), self._stamp
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if (now := stamp_of(file)) != stamp:
+                stamp = now
+                with suppress(NoriaError):  # a folder that is gone again: the rankers stay as they are
+                    await self._take_up(await asyncio.to_thread(read_rollout, lake, self._given))
+
+    async def _take_up(self, rollout: Rollout) -> None:
+        """Rank by the rankers of a rollout from now on.
+
+        Raises:
+            NoriaError: one of them cannot be opened; all is as before.
+        """
+        known = dict(zip(self._folders, self.shelf.rankers, strict=False))
+
+        async def opened(folder: Path | None) -> Ranker | None:
+            return known.get(folder) or (await asyncio.to_thread(Ranker.open, folder) if folder else None)
+
+        live, trial = [await opened(one) for one in rollout.folders]
+        versions = [_version(one) for one in rollout.folders]
+        await asyncio.to_thread(self.shelf.rank_by, live, trial, rollout.share, encoder=self._encoded_by)
+        self.settings, self.versions, self._folders = self.shelf.settings, versions, rollout.folders
 
 
 def on_offer(lake: Path, items: Mapping[str, Item]) -> dict[str, Item]:
@@ -387,6 +387,10 @@ def on_offer(lake: Path, items: Mapping[str, Item]) -> dict[str, Item]:
             added[item.id] = item
             removed.discard(item.id)
     return {id: item for id, item in (added | dict(items)).items() if id not in removed}
+
+
+def _version(ranker: Path | None) -> str:
+    return read_manifest(ranker).identity()[:12] if ranker else ""
 
 
 def _file(lake: Path) -> Path:

@@ -13,12 +13,11 @@ same user of the same state gets the same list, before a restart and after. Know
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import islice
 from threading import Lock
-from typing import Literal
 
 import numpy as np
 import xxhash
@@ -30,14 +29,12 @@ from noria.infer.recommend import Ranker
 from noria.tasks.deeds import Deed
 from noria.tasks.items import Item
 
-from .catalogue import Catalogue, top
+from .catalogue import Catalogue
 from .plan import NEAR, Plan
-from .rules import Asked, allowed, capped, lift, sponsored, unseen
+from .rules import Asked, Offers
+from .shortlist import Scored, Shortlist, Wanted, Why, shortlist
 from .states import BUY, CLICK, Reader, States
 
-Why = Literal["taste", "chance", "popular", "again", "sponsored"]
-CANDIDATES = 200
-"""Most relevant items among which the diverse ones are chosen, at least: far more than are shown."""
 DEED_KINDS = {CLICK: "click", BUY: "buy"}
 _LIKE = 0.05
 """Cosine above which an item is said to be like another; of centred vectors of unlike items it is about 0."""
@@ -56,40 +53,6 @@ class Pick:
     """Probability with which it stands at its place."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A list that is asked for."""
-
-    key: int
-    """The user."""
-    reader: Reader
-    """What is known of the user: a copy, where the list is made beside what changes it."""
-    count: int
-    asked: Asked
-
-
-@dataclass(frozen=True)
-class Scored:
-    """How well every item suits a user."""
-
-    scores: np.ndarray
-    """Of a long catalogue about, [rows]."""
-    taste: np.ndarray | None
-    """What exact scores are cosines to; None where `scores` are exact."""
-    why: Why
-    """Why the best ones stand where they do."""
-    by_ranker: bool = False
-    """Whether a ranker scored them, on a scale of its own."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A list that may be drawn for a user."""
-
-    plan: Plan
-    scored: Scored
-
-
 class Shelf:
     """Picks items for users and learns from what they do."""
 
@@ -103,6 +66,7 @@ class Shelf:
         self.rankers = (ranker, beside) if self.settings.trial else (ranker,)
         """The live one, and the one that is tried on some users; None is by text."""
         self.catalogue = Catalogue([], np.zeros((0, 1)))
+        self._offers = Offers(self.catalogue)
         self.shown = np.zeros(0)
         self.clicks = np.zeros(0)
         self.states = States(self.settings.readers)
@@ -128,28 +92,27 @@ class Shelf:
         """Offer what a catalogue does that grew from the present one."""
         with self._turn:
             more = np.zeros(len(catalogue) - len(self.catalogue))
-            self.catalogue = catalogue
+            self.catalogue, self._offers = catalogue, Offers(catalogue)
             self.shown, self.clicks = np.concatenate([self.shown, more]), np.concatenate([self.clicks, more])
-            self._columns = [self._extended(ranker, encoder) for ranker in self.rankers]
+            self._columns = [_extended(ranker, catalogue, encoder) for ranker in self.rankers]
 
-    def _extended(self, ranker: Ranker | None, encoder: str) -> np.ndarray:
-        """Give a ranker the items that it never saw; return the row of each of its items, -1 of those that are not here."""
-        catalogue = self.catalogue
-        if ranker is None:
-            return np.zeros(0, np.int64)
-        ranked = set(ranker.items)
-        new = [row for row, item in enumerate(catalogue.items) if item.id not in ranked and catalogue.live[row]]
-        fits = encoder == ranker.encoder and catalogue.raw.shape[1] == ranker.width
-        if new:
-            items = [catalogue.items[row] for row in new]
-            ranker.extend(
-                [item.id for item in items],
-                catalogue.raw[new] if fits else None,
-                [item.described for item in items],
-                prices=[item.price for item in items],
-                times=[item.time for item in items],
-            )
-        return np.array([catalogue.places.get(id, -1) for id in ranker.items], dtype=np.int64)
+    def rank_by(self, ranker: Ranker | None, beside: Ranker | None, trial: float, *, encoder: str) -> None:
+        """Rank by others from now on. It may be called in a thread, for it takes a while: they are given the items that they never saw.
+
+        Args:
+            ranker: the live one; None is by text.
+            beside: one that is tried on some users.
+            trial: share of these users; nobody is ranked for by `beside` at 0.
+            encoder: identity of the model that made the items' vectors.
+        """
+        others = (ranker, beside) if trial else (ranker,)
+        while True:
+            catalogue, known = self.catalogue, dict(zip(self.rankers, self._columns, strict=False))
+            columns = [known[one] if one in known else _extended(one, catalogue, encoder) for one in others]
+            with self._turn:
+                if catalogue is self.catalogue:  # else items came meanwhile
+                    self.rankers, self.settings, self._columns = others, self.settings.replace(trial=trial), columns
+                    return
 
     def arm(self, key: int) -> int:
         """Return which of the rankers a user has: the same one always."""
@@ -178,71 +141,63 @@ class Shelf:
     def wanted(self, key: int, count: int, asked: Asked | None = None, *, copied: bool = False) -> Wanted:
         """Return what a list is made from; `copied` where it is made in a thread."""
         reader = self.states.look(key)
-        reader = Reader.unpacked(reader.packed()) if copied else reader
-        return Wanted(key, reader, count, asked or Asked(self.settings.rules))
+        return Wanted(key, reader.copy() if copied else reader, count, asked or Asked(self.settings.rules))
 
     def choose_all(self, wanted: Sequence[Wanted]) -> list[list[Pick]]:
         """Return a list for each of several users; together they take less time than one by one."""
+        return [self.drawn(one, its) for one, its in zip(wanted, self.shortlists(wanted), strict=True)]
+
+    def shortlists(self, wanted: Sequence[Wanted]) -> list[Shortlist]:
+        """Return the best items for each of several users: of making lists, all that reads the whole catalogue.
+
+        It may be done in a thread, of readers that are copies; `drawn` takes a fraction of a millisecond.
+        """
         with self._turn:
             scored = self._scored(wanted)
-            return [self._drawn(one, self._planned(one, its)) for one, its in zip(wanted, scored, strict=True)]
+            return [
+                shortlist(self.catalogue, self._offers.under(one.asked.rules), one, its)
+                for one, its in zip(wanted, scored, strict=True)
+            ]
 
     def plan(self, key: int, count: int, asked: Asked | None = None) -> Plan:
         """Return what may stand at each place of a user's list, and how likely."""
         wanted = self.wanted(key, count, asked)
-        return self._planned(wanted, self._scored([wanted])[0]).plan
+        return self._planned(wanted, self.shortlists([wanted])[0])
 
-    def _drawn(self, wanted: Wanted, made: Planned) -> list[Pick]:
-        reader = wanted.reader
-        random = np.random.default_rng([self.settings.seed, wanted.key, self._moment(reader)])
-        drawn = made.plan.draw(random)
-        exact = self._exact(np.array([row for row, _, _ in drawn], dtype=np.int64), made.scored).tolist()
+    def drawn(self, wanted: Wanted, short: Shortlist) -> list[Pick]:
+        """Return the list of a user: the best one, and what chance put in its places."""
+        reader, items = wanted.reader, short.catalogue.items
+        plan = self._planned(wanted, short)
+        drawn = plan.draw(np.random.default_rng([self.settings.seed, wanted.key, _moment(short.catalogue, reader)]))
         picks = []
-        for place, ((row, propensity, by_chance), score) in enumerate(zip(drawn, exact, strict=True)):
-            why: Why = "chance" if by_chance else made.scored.why
-            if place in made.plan.fixed:
+        scores = short.exact([row for row, _, _ in drawn])
+        for place, ((row, propensity, by_chance), score) in enumerate(zip(drawn, scores, strict=True)):
+            why: Why = "chance" if by_chance else short.scored.why
+            if place in plan.fixed:
                 why = "again" if row in reader.seen else "sponsored"
-            picks.append(Pick(self.catalogue.items[row], round(score, 4), why, propensity))
+            picks.append(Pick(items[row], round(score, 4), why, propensity))
         return picks
 
-    def _moment(self, reader: Reader) -> int:
-        """Return a number that changes with what is known of a user, and that no numbering of rows decides."""
-        lasts = [row for _, row, _ in reader.deeds[-1:]]
-        lasts += [row for rows in (reader.seen, reader.bought) if (row := next(reversed(rows), None)) is not None]
-        ids = (self.catalogue.items[row].id for row in lasts)
-        counts = f"{len(reader.deeds)} {len(reader.seen)} {len(reader.bought)}"
-        return xxhash.xxh3_64_intdigest("\n".join((counts, *ids)).encode())
-
-    def _planned(self, wanted: Wanted, scored: Scored) -> Planned:
-        catalogue, settings, rules = self.catalogue, self.settings, wanted.asked.rules
-        reader, count, scores = wanted.reader, wanted.count, scored.scores
-        mask = allowed(catalogue, wanted.asked)
-        new = unseen(mask, reader, rules)
-        lifted = lift(catalogue, rules, scores, new)
-        usable = capped(catalogue, new, lifted, rules.most_of_category)
-        rows = top(np.where(usable, lifted, -np.inf), max(CANDIDATES, (NEAR + 8) * count))
-        values = self._exact(rows, scored) + lifted[rows] - scores[rows]
-        order = np.lexsort((catalogue.salts[rows], -values))
-        rows, values = rows[order], values[order]
-        paid = sponsored(catalogue, rules, scores, new) if count >= rules.sponsored_place else None
-        if paid is not None:
-            rows, values = rows[rows != paid], values[rows != paid]
-        if scored.by_ranker and len(values):  # of any scale, while likeness is a cosine
-            values = (values - values.min()) / max(float(values.max() - values.min()), 1e-12)
-        best = self._diverse(rows, values, count - (paid is not None))
+    def _planned(self, wanted: Wanted, short: Shortlist) -> Plan:
+        settings, rules, paid = self.settings, wanted.asked.rules, short.paid
+        best = short.diverse(wanted.count - (paid is not None), settings.diversity)
         fixed = set()
         if paid is not None and len(best) >= rules.sponsored_place - 1:
             best.insert(rules.sponsored_place - 1, paid)
             fixed.add(rules.sponsored_place - 1)
-        again = self._again(reader, mask, count - len(best), best, rules.most_of_category)
+        again = short.again(wanted.reader, wanted.count - len(best), best, rules.most_of_category)
         fixed |= set(range(len(best), len(best) + len(again)))
         taken = set(best)
         free = len(best) + len(again) - len(fixed)
-        nearby = [row for row in rows.tolist() if row not in taken][: NEAR * free] if settings.nearby else []
-        others = new
-        others[[*best, *nearby]] = False
-        chances = (catalogue.salts, catalogue.pools(free), settings.chance, settings.nearby)
-        return Planned(Plan((*best, *again), frozenset(fixed), tuple(nearby), others, *chances), scored)
+        next_best = (row for row in short.rows.tolist() if row not in taken)
+        nearby = list(islice(next_best, NEAR * free)) if settings.nearby else []
+        out = short.out.union(best, nearby)
+        away = np.fromiter(out, np.int64, len(out))
+        pools, others = short.catalogue.pools(free), short.offer.mask.copy()
+        sizes = short.offer.sizes(free) - pools.sizes(away[others[away]])
+        others[away] = False
+        lots = (pools, sizes, settings.chance, settings.nearby)
+        return Plan((*best, *again), frozenset(fixed), tuple(nearby), others, *lots)
 
     def show(self, key: int | None, item: str) -> None:
         """Learn that an item was shown to a user, None for nobody known; what is not on the shelf is passed over."""
@@ -368,33 +323,30 @@ class Shelf:
             found.append(Scored(scores, None, "taste" if one.reader.deeds else "popular", by_ranker=True))
         return found
 
-    def _exact(self, rows: np.ndarray, scored: Scored) -> np.ndarray:
-        """Return the scores of some rows, exactly."""
-        return scored.scores[rows] if scored.taste is None else self.catalogue.exact(rows, scored.taste)
 
-    def _diverse(self, rows: np.ndarray, values: np.ndarray, count: int) -> list[int]:
-        """Return the rows of the best list of `count`, the best first, each little like those before it."""
-        rows, values = rows[: max(CANDIDATES, 6 * count)], values[: max(CANDIDATES, 6 * count)]
-        vectors = self.catalogue.vectors[rows]
-        likenesses = vectors @ vectors.T
-        nearest, free = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
-        best: list[int] = []
-        for _ in range(min(count, len(rows))):
-            weight = self.settings.diversity if best else 0.0
-            place = int(np.argmax(np.where(free, values * (1 - weight) - nearest * weight, -np.inf)))
-            nearest = np.maximum(nearest, likenesses[place]) if best else likenesses[place]
-            free[place] = False
-            best.append(int(rows[place]))
-        return best
+def _moment(catalogue: Catalogue, reader: Reader) -> int:
+    """Return a number that changes with what is known of a user, and that no numbering of rows decides."""
+    lasts = [row for _, row, _ in reader.deeds[-1:]]
+    lasts += [row for rows in (reader.seen, reader.bought) if (row := next(reversed(rows), None)) is not None]
+    ids = (catalogue.items[row].id for row in lasts)
+    counts = f"{len(reader.deeds)} {len(reader.seen)} {len(reader.bought)}"
+    return xxhash.xxh3_64_intdigest("\n".join((counts, *ids)).encode())
 
-    def _again(self, reader: Reader, mask: np.ndarray, count: int, best: Sequence[int], most: int | None) -> list[int]:
-        """Return what a user may be shown once more: not clicked before clicked, the longest ago first."""
-        known = [row for row in reader.seen if mask[row] and row not in reader.bought]
-        opened = {row for _, row, _ in reader.deeds}
-        full, found = Counter(self.catalogue.groups[list(best)].tolist()) if most else Counter[int](), list[int]()
-        for row in sorted(known, key=opened.__contains__) if count > 0 else ():
-            group = int(self.catalogue.groups[row])
-            if len(found) < count and (most is None or group < 0 or full[group] < most):
-                found.append(row)
-                full[group] += 1
-        return found
+
+def _extended(ranker: Ranker | None, catalogue: Catalogue, encoder: str) -> np.ndarray:
+    """Give a ranker the items that it never saw; return the row of each of its items, -1 of those that are not here."""
+    if ranker is None:
+        return np.zeros(0, np.int64)
+    ranked = set(ranker.items)
+    new = [row for row, item in enumerate(catalogue.items) if item.id not in ranked and catalogue.live[row]]
+    fits = encoder == ranker.encoder and catalogue.raw.shape[1] == ranker.width
+    if new:
+        items = [catalogue.items[row] for row in new]
+        ranker.extend(
+            [item.id for item in items],
+            catalogue.raw[new] if fits else None,
+            [item.described for item in items],
+            prices=[item.price for item in items],
+            times=[item.time for item in items],
+        )
+    return np.array([catalogue.places.get(id, -1) for id in ranker.items], dtype=np.int64)

@@ -10,7 +10,7 @@ from noria.core.figure import Figure
 from noria.core.folder import Source
 from noria.core.messages import LANGUAGES, Language, Message, message, term
 
-_VERDICTS = {
+VERDICTS = {
     "beats the baseline": "beats",
     "baseline wins": "loses",
     "no clear winner": "open",
@@ -30,9 +30,7 @@ def _in(language: Language, facts: Mapping[str, Any], sources: Sequence[Source])
     lines = [
         f"# {message('recommend.card.title')[language]}",
         "",
-        message("recommend.card.verdict", verdict=message(f"recommend.verdict.{_VERDICTS[facts['verdict']]}"))[
-            language
-        ],
+        message("recommend.card.verdict", verdict=message(f"recommend.verdict.{VERDICTS[facts['verdict']]}"))[language],
         *(f"- {words[language] if isinstance(words, Message) else words}" for words in known),
         "",
         message("recommend.card.head")[language],

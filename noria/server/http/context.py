@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import NoriaError
-from noria.lake.event import new_id
+from noria.lake.event import Event, new_id
 from noria.lake.transcript import Correction, Exchange
 from noria.server.errors import ApiError
 from noria.server.guard.guard import Finding
@@ -243,15 +243,17 @@ class RequestContext:
         await meter.record(event)
         return event.id
 
-    async def finish(self, outcome: str = "ok") -> None:
-        """Make the request's event durable, once.
+    async def finish(self, outcome: str = "ok", beside: Sequence[Event] = ()) -> None:
+        """Make the request's event durable, once, and others beside it in the same commit.
 
         The server does so before the last byte of every response; a stream does so itself before it says that it is done.
 
         Raises:
-            ResourceError: the disk is full; the event was not acknowledged.
+            ResourceError: the disk is full; no event was acknowledged.
         """
         if self.finished or not self.counted:
+            if beside:
+                await self.state.meter.record(*beside)
             return
         usage, meter = self.usage, self.state.meter
         event = meter.event(
@@ -274,7 +276,7 @@ class RequestContext:
         )
         self.finished = True
         try:
-            await meter.record(event)
+            await meter.record(*beside, event)
         except NoriaError:
             self.finished = False
             raise
