@@ -7,6 +7,9 @@ set (`peer_name` begins with "wanted"; a ratio of 1 and more reaches it).
 
 from __future__ import annotations
 
+import sys
+import time
+
 from .line import Line
 from .monitor_aspects import measure as aspects
 from .monitor_entities import measure as entities
@@ -21,6 +24,10 @@ from .monitor_tweets import measure as tweets
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return the lines of all parts; quick takes fewer streams and texts."""
-    parts = (nab, streams, load, inbox, sending, stories, topics, entities, aspects, tweets)
-    return [line for part in parts for line in part(quick=quick)]
+    """Return the lines of all parts; quick takes fewer streams, kills, texts and steps of training, each line says how many."""
+    lines: list[Line] = []
+    for part in (nab, streams, load, inbox, sending, stories, topics, entities, aspects, tweets):
+        started = time.perf_counter()
+        lines += part(quick=quick)
+        print(f"{part.__module__}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    return lines

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +71,21 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
-def base(kind: str, folder: Path, texts: Sequence[str]) -> Path:
-    """Return the base model called minilm, or e5, whose vocabulary is trimmed to texts; one that is there already is kept."""
-    from noria.make.compress.trim import trim
+@cache
+def bundled(kind: str) -> Path:
+    """Return the folder of the base model called minilm, or e5, as it comes: made once in a process, and gone with it."""
     from noria.make.models.bundled import e5_small, minilm
 
-    if kind == "minilm":
-        return minilm(folder / "minilm")
-    return trim(e5_small(folder / "e5"), texts, folder / "e5-trimmed")
+    folder = tempfile.TemporaryDirectory(prefix="noria-bench-")
+    atexit.register(folder.cleanup)
+    return (minilm if kind == "minilm" else e5_small)(Path(folder.name) / kind)
+
+
+def base(kind: str, folder: Path, texts: Sequence[str]) -> Path:
+    """Return the base model called minilm, or e5, whose vocabulary is trimmed to texts."""
+    from noria.make.compress.trim import trim
+
+    return bundled(kind) if kind == "minilm" else trim(bundled(kind), texts, folder / "e5-trimmed")
 
 
 def trained(

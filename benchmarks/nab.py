@@ -12,7 +12,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,10 @@ PUBLISHED = {
     "windowedGaussian": {"AAPL": 1.514, "AMZN": 1.558, "CRM": 0.764, "FB": 0.120, "GOOG": -0.147, "IBM": -0.799},
 }
 """Raw scores a series of numenta/NAB's results (results/*/*_standard_scores.csv), each at the one threshold that is best on its 58 series."""
+
+
+Marks = Callable[[float], list[int]]
+"""Threshold -> where a detector marks a series; what it compares with the threshold is computed once."""
 
 
 @dataclass(frozen=True)
@@ -141,26 +145,31 @@ def spread(judged: Sequence[Judged], seed: int = 0) -> tuple[float, float]:
     return float(np.quantile(scores, 0.025)), float(np.quantile(scores, 0.975))
 
 
-def windowed_gaussian(series: Series, threshold: float, points: int = 1_000) -> list[int]:
-    """Return the marks of a windowed Gaussian: points so many standard deviations from the mean of the points before."""
+def windowed_gaussian(series: Series, points: int = 1_000) -> Marks:
+    """Return what gives the marks of a windowed Gaussian: points so many standard deviations from the mean of the points before."""
     sums, squares = (np.concatenate([[0.0], np.cumsum(series.counts**power)]) for power in (1, 2))
     at = np.arange(len(series.counts))
     begin = np.maximum(0, at - points)
     n = np.maximum(1, at - begin)
     mean = (sums[at] - sums[begin]) / n
     deviation = np.sqrt(np.maximum((squares[at] - squares[begin]) / n - mean**2, 1e-12))
-    return [int(mark) for mark in np.flatnonzero((np.abs(series.counts - mean) > threshold * deviation) & (at > 0))]
+    away = np.abs(series.counts - mean)
+    return lambda threshold: [int(mark) for mark in np.flatnonzero((away > threshold * deviation) & (at > 0))]
 
 
-def robust_z(series: Series, threshold: float, points: int, hold_off: int = 72) -> list[int]:
-    """Return the marks of a robust z-score with a hold-off: (count - median) / (1.4826 MAD) over the last points, the MAD at least 1."""
-    marks: list[int] = []
+def robust_z(series: Series, points: int, hold_off: int = 72) -> Marks:
+    """Return what gives the marks of a robust z-score with a hold-off: (count - median) / (1.4826 MAD) over the last points, the MAD at least 1."""
     view = np.lib.stride_tricks.sliding_window_view(series.counts, points)[:-1]
     median = np.median(view, axis=1)
     away = np.median(np.abs(view - median[:, None]), axis=1)
     scores = (series.counts[points:] - median) / (1.4826 * np.maximum(away, 1.0))
-    for place in np.flatnonzero(scores >= threshold):
-        mark = int(place) + points
-        if not marks or mark - marks[-1] > hold_off:
-            marks.append(mark)
+
+    def marks(threshold: float) -> list[int]:
+        found: list[int] = []
+        for place in np.flatnonzero(scores >= threshold):
+            mark = int(place) + points
+            if not found or mark - found[-1] > hold_off:
+                found.append(mark)
+        return found
+
     return marks

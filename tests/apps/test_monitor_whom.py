@@ -12,7 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from noria.apps.monitor.aspects import Aspect, Aspects, by_labels, read_aspects
+from noria.apps.monitor.aspects import Aspect, Aspects, by_labels, parts_of, read_aspects
+from noria.apps.monitor.labelled import Looked, learn
 from noria.apps.monitor.names import MOST_NAMED, KnownNames, Listed, read_names
 from noria.apps.monitor.routes import Monitor
 from noria.apps.monitor.stream import Stream
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from noria.server.http.run import Running
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+ASPECTS = ("price", "service", "wait")
 NAMES = KnownNames(
     [
         Listed(name="华为", aliases=("菊厂", "Huawei"), excluded=("成华为",)),
@@ -159,6 +161,73 @@ def test_a_sentence_near_an_example_speaks_of_its_aspect() -> None:
     assert aspects.by_examples([*near(0, 2), *near(1, 1)]) == ["price", "service"]
 
 
+def texts_on_three_aspects(
+    count: int, seed: int, *, heard: float, misheard: float
+) -> tuple[list[Looked], list[dict[str, str]]]:
+    """Return texts of four parts each, of which some speak of an aspect, well or badly; words stand in some of those and in some others."""
+    draw = np.random.default_rng(seed)
+    texts, truths = [], []
+    for _ in range(count):
+        truth: dict[str, str] = {}
+        vectors, words = draw.normal(0, 0.25, (4, 16)), draw.random((4, 3)) < misheard / 4
+        for part in range(4):
+            if draw.random() < 0.4:
+                aspect, bad = int(draw.integers(3)), bool(draw.random() < 0.5)
+                if ASPECTS[aspect] in truth:
+                    continue
+                truth[ASPECTS[aspect]] = "negative" if bad else "positive"
+                vectors[part, aspect] += 1.0
+                vectors[part, 8 + bad] += 0.7
+                words[part, aspect] |= draw.random() < heard
+        texts.append(Looked(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), words, words.any(axis=0)))
+        truths.append(truth)
+    return texts, truths
+
+
+def test_labelled_texts_teach_what_words_miss_and_what_is_said() -> None:
+    learned = learn(ASPECTS, *texts_on_three_aspects(150, 0, heard=0.5, misheard=0.2))
+    again = learn(ASPECTS, *texts_on_three_aspects(150, 0, heard=0.5, misheard=0.2))
+    texts, truths = texts_on_three_aspects(100, 1, heard=0.5, misheard=0.2)
+    found = [learned.judge(one) for one in texts]
+    assert learned.joined
+    assert learned.found["both"] > learned.found["words"]
+    assert found == [again.judge(one) for one in texts]
+    pairs = [(at, name) for at, one in enumerate(truths) for name in one]
+    right = sum(name in found[at] for at, name in pairs)
+    by_words = sum(bool(texts[at].hits[ASPECTS.index(name)]) for at, name in pairs)
+    assert right > by_words
+    said = [found[at][name]["label"] == truths[at][name] for at, name in pairs if name in found[at]]
+    assert np.mean(said) > 0.8
+
+
+def test_words_that_are_always_right_decide_alone() -> None:
+    learned = learn(ASPECTS, *texts_on_three_aspects(60, 0, heard=1.0, misheard=0.0))
+    assert learned.found["words"] == 1.0
+    assert not learned.joined
+    for text, _ in zip(*texts_on_three_aspects(40, 1, heard=0.5, misheard=0.3), strict=True):
+        assert set(learned.judge(text)) == {name for name, hit in zip(ASPECTS, text.hits, strict=True) if hit}
+
+
+def test_labelled_texts_stand_in_a_file_beside_the_aspects(tmp_path: Path) -> None:
+    def written(rows: list[dict[str, object]]) -> Path:
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return tmp_path / "aspects.toml"
+
+    (tmp_path / "aspects.toml").write_text('rows = "rows.jsonl"\n[price]\nwords = ["贵"]\n[wait]\n', encoding="utf-8")
+    rows: list[dict[str, object]] = [
+        {"text": f"第 {n} 条：太贵了，等了一小时", "aspects": {"price": "negative", "wait": ""} if n % 2 else {}}
+        for n in range(20)
+    ]
+    aspects = read_aspects(written(rows))
+    assert [truth for _, truth in aspects.rows] == [{}, {"price": "negative", "wait": ""}] * 10
+    assert aspects.lessons == [part for text, _ in aspects.rows for part in parts_of(text)]
+    assert aspects.found("太贵了") == {"price": {}}  # nothing is learned yet
+    with pytest.raises(SettingError, match=r"rows\.jsonl"):
+        read_aspects(written(rows[:5]))
+    with pytest.raises(SettingError, match="not given"):
+        read_aspects(written([{"text": "a", "aspects": {"taste": "good"}}, *rows]))
+
+
 def test_an_entity_counts_by_what_is_said_of_it(tmp_path: Path) -> None:
     """Texts that are bad as a whole, for B's sake: nothing surges of A, and all of it outlives a kill."""
     said = {"A": {"label": "positive", "score": 0.9}, "B": {"label": "negative", "score": 0.8}}
@@ -215,10 +284,12 @@ def running(plain_classifier: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("whom")
     judge = made(folder / "whom", LABELS, by_mention=True, pairs=True)
     aspects = made(folder / "aspects", ["price", "price:negative", "price:positive"], many=True, least=0.0)
-    given = Aspects.of({"service": Aspect(words=("服务", "staff"), title={"zh": "服务"})})
+    vectors = make_encoder(folder / "vectors", "embed", [], 2, compiled=False)
+    rows = [(f"第 {n} 条，服务不好" if n % 2 else f"text {n}", {"service": ""} if n % 2 else {}) for n in range(20)]
+    given = Aspects.of({"service": Aspect(words=("服务", "staff"), title={"zh": "服务"})}, rows)
     monitor = Monitor(lambda text: mask(text)[0], whom=Whom(NAMES, given))
     settings = ServerSettings(port=0, lake=folder / "lake", threads=1)
-    with serving(settings, [judge, aspects, plain_classifier], [monitor]) as server:
+    with serving(settings, [judge, aspects, vectors, plain_classifier], [monitor]) as server:
         assert (monitor.sentiment, monitor.whom.sentiment, monitor.whom.by_labels) == ("sentiment", "whom", "aspects")
         assert "apps.label_of_text" not in [note.code for note in monitor.notes]
         yield server
@@ -246,7 +317,9 @@ def test_over_http_every_entity_and_aspect_has_a_label_of_its_own(running: Runni
         told = web.get("/entities").json()
         assert told["label_of"] == "itself"
         assert {one["name"]: (one["kind"], one["listed"]) for one in told["entities"]}["雷军"] == ("person", True)
-        assert [one["title"] for one in web.get("/aspects").json()["aspects"]] == [{"zh": "服务"}]
+        told = web.get("/aspects").json()
+        assert [one["title"] for one in told["aspects"]] == [{"zh": "服务"}]
+        assert told["learned"] == {"texts": 20, "words": 1.0, "both": 1.0, "joined": False}
 
 
 def test_without_a_model_for_mentions_it_is_said_whose_label_counts() -> None:

@@ -19,7 +19,7 @@ from noria.core.messages import Message, message
 from noria.server.http.context import RequestContext
 from noria.server.http.routing import Route
 
-from .aspects import MOST_ASPECTS, Aspects, by_labels, sentences_of
+from .aspects import MOST_ASPECTS, Aspects, by_labels
 from .names import KnownNames, Named
 from .surge import NEGATIVE, Own
 
@@ -82,9 +82,9 @@ class Whom:
         self.by_labels: str | None = None
         """Name of a served classifier with several labels, by which aspects are known."""
         self.embedder: str | None = None
-        """Name of a served model for the task embed, by which examples of aspects are known again."""
+        """Name of a served model for the task embed, by which examples of aspects are known again and labelled texts teach."""
         self._kinds: dict[str, str] = {}
-        self._learning = asyncio.Lock()
+        self._learning: asyncio.Task[None] | None = None
 
     def choose(self, state: State, tagger: str | None) -> None:
         """Choose among the served models.
@@ -99,7 +99,7 @@ class Whom:
         self.by_labels = first_classifier(
             state, lambda facts: bool(facts.get("many")) and len(facts.get("labels") or ()) <= MOST_LABELS
         )
-        self.embedder = state.model_for("embed") if self.aspects.examples else None
+        self.embedder = state.model_for("embed") if self.aspects.examples or self.aspects.rows else None
         if self.sentiment is None:
             return
         facts = state.served(self.sentiment).manifest.facts
@@ -123,6 +123,8 @@ class Whom:
         lacking = [name for name, one in self.aspects.given.items() if not one.words]
         if lacking and not self.embedder and not self.by_labels:
             notes.append(message("apps.examples_unread", names=", ".join(lacking)))
+        if self.aspects.rows and not self.embedder:
+            notes.append(message("apps.aspect_rows_unread", rows=len(self.aspects.rows)))
         return notes
 
     async def subjects(self, context: RequestContext, texts: Sequence[str]) -> list[Subjects]:
@@ -160,31 +162,39 @@ class Whom:
         return found
 
     async def _aspects(self, context: RequestContext, texts: Sequence[str]) -> list[dict[str, Own]]:
-        found: list[dict[str, Own]] = [{name: {} for name in self.aspects.by_words(text)} for text in texts]
+        aspects = self.aspects  # a file that is read anew on the way counts from the next texts on
+        found = [aspects.found(text) for text in texts]
+        if self.embedder:
+            await self._learn(context, aspects)
+            parts = [aspects.read(text) for text in texts]
+            vectors = await self._embedded(context, [one for some in parts for one in some])
+            ends = list(accumulate(map(len, parts), initial=0))
+            found = [
+                aspects.found(text, vectors[start:end]) for text, start, end in zip(texts, ends, ends[1:], strict=False)
+            ]
         if self.by_labels:
             for own, answer in zip(found, await context.ask(self.by_labels, texts), strict=True):
-                own |= by_labels(answer, own, self.aspects.unnamed(own))
-        if self.embedder:
-            await self._learn(context)
-            parts = [sentences_of(text) for text in texts]
-            ends = list(accumulate(map(len, parts), initial=0))
-            vectors: list[Any] = []
-            sentences, most = [one for some in parts for one in some], context.state.settings.max_rows
-            for start in range(0, len(sentences), most):
-                answers = await context.ask(self.embedder, sentences[start : start + most])
-                vectors += [answer["embedding"] for answer in answers]
-            for own, start, end in zip(found, ends, ends[1:], strict=False):
-                for name in self.aspects.by_examples(vectors[start:end]):
-                    own.setdefault(name, {})
+                own |= by_labels(answer, own, aspects.unnamed(own))
         return found
 
-    async def _learn(self, context: RequestContext) -> None:
-        """Take the vectors of the examples, once."""
-        async with self._learning:
-            if self.embedder and not self.aspects.is_by_example:
-                texts = [text for _, text in self.aspects.examples]
-                answers = await context.ask(self.embedder, texts)
-                self.aspects.learn([answer["embedding"] for answer in answers])
+    async def _learn(self, context: RequestContext, aspects: Aspects) -> None:
+        """Learn from examples and labelled texts, once; it goes on though the request that began it is given up."""
+
+        async def learn() -> None:
+            vectors = await self._embedded(context, aspects.lessons)
+            await asyncio.to_thread(aspects.learn, vectors)
+
+        while not aspects.is_learned:
+            if self._learning is None or self._learning.done():
+                self._learning = asyncio.create_task(learn())
+            await asyncio.shield(self._learning)
+
+    async def _embedded(self, context: RequestContext, texts: Sequence[str]) -> list[Any]:
+        assert self.embedder is not None
+        most, vectors = context.state.settings.max_rows, list[Any]()
+        for start in range(0, len(texts), most):
+            vectors += [one["embedding"] for one in await context.ask(self.embedder, texts[start : start + most])]
+        return vectors
 
     def routes(self, streams: Streams) -> Sequence[Route]:
         """Return GET /entities and GET /aspects."""
@@ -205,7 +215,11 @@ class Whom:
             titles = {name: dict(one.title) for name, one in self.aspects.given.items()}
             none = dict.fromkeys(_COUNTS, 0)
             found = [{"name": name, "title": titles.get(name, {}), **counted.get(name, none)} for name in names]
-            return {"aspects": sorted(found, key=lambda one: -int(one["total"]))}
+            labelled = self.aspects.labelled
+            return {
+                "aspects": sorted(found, key=lambda one: -int(one["total"])),
+                "learned": {**labelled.found, "joined": labelled.joined} if labelled else None,
+            }
 
         return (
             Route("GET", "/entities", entities, query=WhichNamed, reply=dict[str, Any]),
