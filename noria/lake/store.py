@@ -1,11 +1,12 @@
-"""An outbox's file: SQLite whose every commit is on the disk, brought up to the present schema, locked while it is sealed."""
+"""Files of SQLite whose every commit is on the disk: one that threads share, and an outbox's, of the present schema, locked while it is sealed."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -114,6 +115,46 @@ def _plain(error: sqlite3.Error) -> NoriaError:
         found=str(error),
         hint=message("lake.free_some") if full else None,
     )
+
+
+class Database:
+    """One file that the threads of a process share: a block at a time reads or writes, beside other processes.
+
+        with database.writing() as connection:
+            connection.execute("DELETE FROM texts")     # whole or not at all, and on the disk when the block ends
+
+    Args:
+        path: made where it is missing.
+        tables: statements that make what is not there yet.
+
+    Raises:
+        ResourceError: it cannot be read or written; so do its blocks.
+    """
+
+    def __init__(self, path: Path, tables: Iterable[str]) -> None:
+        self._lock = threading.Lock()
+        with storage():
+            self._connection = connect(path)
+        with self.writing() as connection:
+            for statement in tables:
+                connection.execute(statement)
+
+    def close(self) -> None:
+        """Let the file go."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection to a block that changes nothing, or each of whose statements stands for itself."""
+        with self._lock, storage():
+            yield self._connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection to a block whose changes are made together."""
+        with self.reading() as connection, transaction(connection):
+            yield connection
 
 
 @contextmanager

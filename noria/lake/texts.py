@@ -12,7 +12,6 @@ blanks, so that any language and any script is looked up in one way. A text that
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -23,7 +22,7 @@ from typing import Any
 from noria.core.errors import plain_errors
 
 from .event import EPOCH, from_microseconds, microseconds
-from .store import connect, storage, transaction
+from .store import Database, connect, storage, transaction
 
 FILE = "texts.sqlite"
 _TABLES = (
@@ -112,22 +111,16 @@ class Texts:
     def __init__(self, path: Path) -> None:
         with plain_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        with storage():
-            self._connection = connect(path)
-            with transaction(self._connection):
-                for statement in _TABLES:
-                    self._connection.execute(statement)
+        self._file = Database(path, _TABLES)
 
     def close(self) -> None:
         """Let the file go."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     def __len__(self) -> int:
         """Return how many texts are kept."""
-        with self._lock, storage():
-            return int(self._connection.execute("SELECT count(*) FROM texts").fetchone()[0])
+        with self._file.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM texts").fetchone()[0])
 
     def add(self, texts: Sequence[tuple[KeptText, str]], seen: datetime) -> None:
         """Keep texts, each with its terms, parted by blanks; one whose id is kept already stays as it is.
@@ -141,10 +134,8 @@ class Texts:
         """
         rows = [(*_row(text), terms, microseconds(seen)) for text, terms in texts]
         marks = ", ".join("?" * (len(fields(KeptText)) + 2))
-        with self._lock, storage(), transaction(self._connection):
-            self._connection.executemany(
-                f"INSERT OR IGNORE INTO texts ({_COLUMNS}, terms, seen) VALUES ({marks})", rows
-            )
+        with self._file.writing() as connection:
+            connection.executemany(f"INSERT OR IGNORE INTO texts ({_COLUMNS}, terms, seen) VALUES ({marks})", rows)
 
     def find(self, wanted: Wanted, most: int, *, after: str = "", best: bool = False) -> Page:
         """Return the latest texts that are wanted, or those that its terms tell most about.
@@ -162,9 +153,9 @@ class Texts:
         if best:  # the index leads, for only it knows the order
             tables, order = "words CROSS JOIN texts ON place = words.rowid", "words.rank, time DESC"
             listed = where.replace(_HOLDING, "words MATCH ?")
-        with self._lock, storage():
-            found = self._connection.execute(f"SELECT count(*) FROM texts WHERE {where}", values).fetchone()[0]
-            rows = self._connection.execute(
+        with self._file.reading() as connection:
+            found = connection.execute(f"SELECT count(*) FROM texts WHERE {where}", values).fetchone()[0]
+            rows = connection.execute(
                 f"SELECT {_COLUMNS}, place FROM {tables} WHERE {listed} ORDER BY {order} LIMIT ?",
                 (*values, *start, most + 1),
             ).fetchall()
@@ -187,8 +178,8 @@ class Texts:
         """Return how many texts that are wanted were said in every stretch of so long since 1970, and how many of these have a label."""
         where, values = _where(wanted)
         length = width // timedelta(microseconds=1)
-        with self._lock, storage():
-            rows = self._connection.execute(
+        with self._file.reading() as connection:
+            rows = connection.execute(
                 f"SELECT time / ? AS at, count(*), sum(label = ?) FROM texts WHERE {where} GROUP BY at ORDER BY at",
                 (length, label, *values),
             ).fetchall()
@@ -203,9 +194,9 @@ class Texts:
         return self._by("label", 100)
 
     def _by(self, column: str, most: int) -> dict[str, int]:
-        with self._lock, storage():
+        with self._file.reading() as connection:
             return dict(
-                self._connection.execute(
+                connection.execute(
                     f"SELECT {column}, count(*) FROM texts GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT ?",
                     (most,),
                 ).fetchall()
@@ -213,20 +204,20 @@ class Texts:
 
     def erased(self) -> frozenset[str]:
         """Return the authors who were erased here, and of whom other files may still hold texts; see `forgot`."""
-        with self._lock, storage():
-            return frozenset(one for (one,) in self._connection.execute("SELECT author FROM erased"))
+        with self._file.reading() as connection:
+            return frozenset(one for (one,) in connection.execute("SELECT author FROM erased"))
 
     def forgot(self, authors: frozenset[str]) -> None:
         """Note that nothing holds texts of these authors any more."""
-        with self._lock, storage(), transaction(self._connection):
-            self._connection.executemany("DELETE FROM erased WHERE author = ?", [(one,) for one in authors])
+        with self._file.writing() as connection:
+            connection.executemany("DELETE FROM erased WHERE author = ?", [(one,) for one in authors])
 
     def limit(self, before: datetime, most: int) -> int:
         """Remove what was seen before a time, and the oldest of what is more than `most`; return how many texts."""
         gone = 0
         while True:
-            with self._lock, storage(), transaction(self._connection):
-                beyond = self._connection.execute("SELECT count(*) FROM texts").fetchone()[0] - most
+            with self._file.writing() as connection:
+                beyond = connection.execute("SELECT count(*) FROM texts").fetchone()[0] - most
                 query = (
                     (
                         "DELETE FROM texts WHERE place IN (SELECT place FROM texts ORDER BY place LIMIT ?)",
@@ -238,7 +229,7 @@ class Texts:
                         (microseconds(before), _AT_ONCE),
                     )
                 )
-                some = self._connection.execute(*query).rowcount
+                some = connection.execute(*query).rowcount
             gone += some
             if not some:
                 return gone

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import Any
 
 from noria.core.errors import plain_errors
 from noria.lake.event import from_microseconds, microseconds, new_id
-from noria.lake.store import connect, storage, transaction
+from noria.lake.store import Database
 
 LISTED = 1_000
 """Deliveries of a subscription that are remembered after they ended."""
@@ -91,12 +89,9 @@ class Outbox:
     def __init__(self, folder: Path, known: Iterable[str] = (), make_key: Callable[[], str] = new_id) -> None:
         with plain_errors():
             folder.mkdir(parents=True, exist_ok=True)
-        self._lock, self._make_key = threading.Lock(), make_key
-        with storage():
-            self._connection = connect(folder / "notify.sqlite")
-        with self._writing() as connection:
-            for statement in _TABLES:
-                connection.execute(statement)
+        self._make_key = make_key
+        self._file = Database(folder / "notify.sqlite", _TABLES)
+        with self._file.writing() as connection:
             if connection.execute("INSERT OR IGNORE INTO begun VALUES (1)").rowcount:
                 connection.executemany("INSERT OR IGNORE INTO alerts VALUES (?)", [(one,) for one in known])
             # What a killed process was sending is tried again at once: no other one has this file.
@@ -106,8 +101,7 @@ class Outbox:
 
     def close(self) -> None:
         """Let the file go."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     def is_new(self, alert: str) -> bool:
         """Return whether an alert was not planned yet."""
@@ -123,7 +117,7 @@ class Outbox:
         Raises:
             ResourceError: the disk is full; the alerts are as new as before.
         """
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             for alert, planned in plans.items():
                 if connection.execute("INSERT OR IGNORE INTO alerts VALUES (?)", (alert,)).rowcount:
                     self._insert(connection, planned, now)
@@ -131,17 +125,17 @@ class Outbox:
 
     def plan_digest(self, planned: Planned, until: datetime, now: datetime) -> None:
         """Keep a brief to be sent, and until when it tells: the next one goes on from there."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             self._insert(connection, [planned], now)
             self._note_digest(connection, planned.subscription, until)
 
     def digested(self, subscription: str, now: datetime) -> datetime:
         """Return until when a subscriber was sent briefs; from now on where there is none."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             row = connection.execute("SELECT until FROM digests WHERE subscription = ?", (subscription,)).fetchone()
         if row is not None:
             return datetime.fromisoformat(row[0])
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             self._note_digest(connection, subscription, now)
         return now
 
@@ -152,7 +146,7 @@ class Outbox:
 
     def begin(self, key: str, content: str) -> tuple[str, int]:
         """Note that a message is being sent; return its words, those of its first try, and which try this is."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "UPDATE deliveries SET attempts = attempts + 1, state = 'trying', "
                 "content = CASE content WHEN '' THEN ? ELSE content END WHERE key = ?",
@@ -163,7 +157,7 @@ class Outbox:
 
     def postpone(self, key: str, until: datetime, why: str) -> None:
         """Note that a message was not taken, and when it is tried again."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "UPDATE deliveries SET state = 'waiting', due = ?, why = ? WHERE key = ?",
                 (microseconds(until), why, key),
@@ -171,7 +165,7 @@ class Outbox:
 
     def end(self, key: str, why: str = "", *, sent: bool = True) -> None:
         """Note that a message was taken, or is given up; its words leave."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "UPDATE deliveries SET state = ?, why = ?, content = '' WHERE key = ?",
                 ("sent" if sent else "given up", str(why), key),
@@ -185,14 +179,14 @@ class Outbox:
 
     def forget_words(self) -> None:
         """Forget what messages that were not taken yet say: they are worded anew, of what is kept then."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute("UPDATE deliveries SET content = '' WHERE content != ''")
-        with self._reading() as connection:  # the log of what was written holds them, too
+        with self._file.reading() as connection:  # the log of what was written holds them, too
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def judge(self, key: str, verdict: str) -> None:
         """Note what the reader of a message said of its alert; the first word stands."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute("UPDATE deliveries SET verdict = ? WHERE key = ? AND verdict = ''", (verdict, key))
 
     def of_key(self, key: str) -> Kept | None:
@@ -205,24 +199,24 @@ class Outbox:
 
     def subscriptions(self) -> list[dict[str, Any]]:
         """Return the subscriptions that were made over the API."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute("SELECT value FROM subscriptions ORDER BY name").fetchall()
         return [json.loads(value) for (value,) in rows]
 
     def subscribe(self, name: str, value: dict[str, Any]) -> None:
         """Keep a subscription, in the place of the one of its name."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             kept = json.dumps(value, ensure_ascii=False)
             connection.execute("INSERT OR REPLACE INTO subscriptions VALUES (?, ?)", (name, kept))
 
     def paused(self) -> frozenset[str]:
         """Return the subscriptions to which nothing is sent."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return frozenset(name for (name,) in connection.execute("SELECT name FROM paused"))
 
     def pause(self, name: str, *, paused: bool) -> None:
         """Keep that nothing is sent to a subscription, or that something is again."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             if paused:
                 connection.execute("INSERT OR IGNORE INTO paused VALUES (?)", (name,))
             else:
@@ -230,7 +224,7 @@ class Outbox:
 
     def unsubscribe(self, name: str) -> bool:
         """Forget a subscription and what it was still to be sent; return whether there was one."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             found = connection.execute("DELETE FROM subscriptions WHERE name = ?", (name,)).rowcount
             if found:
                 connection.execute("DELETE FROM deliveries WHERE subscription = ?", (name,))
@@ -256,19 +250,9 @@ class Outbox:
         )
 
     def _select(self, where: str, values: tuple[object, ...]) -> list[Kept]:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE {where}", values).fetchall()
         return [
             Kept(key, name, about, from_microseconds(made), from_microseconds(due), *rest)
             for key, name, about, made, due, *rest in rows
         ]
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, storage():
-            yield self._connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, storage(), transaction(self._connection):
-            yield self._connection

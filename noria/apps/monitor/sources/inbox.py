@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 from noria.core.errors import plain_errors
 from noria.lake.event import EPOCH, pseudonym
-from noria.lake.store import connect, storage, transaction
+from noria.lake.store import Database, connect, storage
 from noria.server.meter import read_secret
 
 from .entry import TEXT_CHARACTERS, Entry
@@ -87,22 +86,16 @@ class Inbox:
         with plain_errors():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._secret, self._mask = read_secret(folder), mask
-        self._lock = threading.Lock()
         self._purged = 0
-        with storage():
-            self._connection = connect(folder / "inbox.sqlite")
-            with transaction(self._connection):
-                for statement in _TABLES:
-                    self._connection.execute(statement)
+        self._file = Database(folder / "inbox.sqlite", _TABLES)
 
     def close(self) -> None:
         """Let the file go."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     def cursor(self, source: str) -> dict[str, Any]:
         """Return where a source is asked from; nothing where it was never asked."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             row = connection.execute("SELECT state FROM cursors WHERE source = ?", (source,)).fetchone()
         state = json.loads(row[0]) if row else {}
         return state if isinstance(state, dict) else {}
@@ -124,7 +117,7 @@ class Inbox:
         taken, day = Taken(), (now - EPOCH).days
         # Masked before the transaction, which others wait for.
         masked = [self._mask(entry.text[:TEXT_CHARACTERS]).strip() for entry in entries]
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             for entry, text in zip(entries, masked, strict=True):
                 keys = [f"{source}\0{one}" for one in entry.keys]
                 if not text:
@@ -146,13 +139,13 @@ class Inbox:
     def knows(self, source: str, keys: Sequence[str]) -> bool:
         """Return whether an entry came before that one of some keys is known by."""
         marks = ", ".join("?" * len(keys))
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             query = f"SELECT 1 FROM known WHERE key IN ({marks}) LIMIT 1"
             return connection.execute(query, [f"{source}\0{one}" for one in keys]).fetchone() is not None
 
     def waiting(self) -> int:
         """Return how many texts have not been delivered."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return int(connection.execute("SELECT count(*) FROM texts").fetchone()[0])
 
     def batch(self, most: int, most_bytes: int = 1 << 19) -> list[Kept]:
@@ -162,7 +155,7 @@ class Inbox:
             most: texts.
             most_bytes: of their words in UTF-8, but one text at least.
         """
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute(
                 "SELECT place, id, source, author, time, seen, link, text, dated FROM texts ORDER BY time, place LIMIT ?",
                 (most,),
@@ -178,7 +171,7 @@ class Inbox:
 
     def delivered(self, batch: Sequence[Kept]) -> None:
         """Note that a batch has arrived: its texts leave."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.executemany("DELETE FROM texts WHERE place = ?", [(one.place,) for one in batch])
 
     def _is_known(self, connection: sqlite3.Connection, keys: Sequence[str], day: int) -> bool:
@@ -198,16 +191,6 @@ class Inbox:
             "INSERT OR IGNORE INTO texts (id, source, author, time, seen, link, text, dated) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (f"{source}:{entry.keys[0]}", source, author, *times, link, text, int(entry.time is not None)),
         )
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, storage():
-            yield self._connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, storage(), transaction(self._connection):
-            yield self._connection
 
 
 def forget_author(folder: Path, author: str) -> int:
