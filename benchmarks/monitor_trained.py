@@ -52,6 +52,10 @@ class Course:
             else f"trained for {QUICK['steps']} steps on {len(rows)} texts"
         )
 
+    def part(self, share: float) -> Course:
+        """Return that of a training which takes a share of the minutes."""
+        return Course(self.minutes and share * self.minutes)
+
     def _some(self, rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
         """Return all rows, or where it must go fast so many at most, spread over all."""
         if self.minutes or len(rows) <= most:
@@ -81,20 +85,20 @@ def bundled(kind: str) -> Path:
     return (minilm if kind == "minilm" else e5_small)(Path(folder.name) / kind)
 
 
-def base(kind: str, folder: Path, texts: Sequence[str]) -> Path:
-    """Return the base model called minilm, or e5, whose vocabulary is trimmed to texts."""
+def trimmed(texts: Sequence[str], folder: Path) -> Path:
+    """Return the folder of e5 with the part of its vocabulary that texts need, written below a folder."""
     from noria.make.compress.trim import trim
 
-    return bundled(kind) if kind == "minilm" else trim(bundled(kind), texts, folder / "e5-trimmed")
+    return trim(bundled("e5"), texts, folder / "e5-trimmed")
 
 
 def trained(
-    start: str | Path, rows: Sequence[Mapping[str, Any]], folder: Path, course: Course, settings: Mapping[str, Any]
+    start: Path, rows: Sequence[Mapping[str, Any]], folder: Path, course: Course, settings: Mapping[str, Any]
 ) -> Path:
     """Return the folder of a classifier that learned from rows in whichever form, in a folder of its own.
 
     Args:
-        start: the kind of the base, or the folder of a model to go on from.
+        start: the folder of the base, or of a model to go on from.
         rows: in any form that `noria build finetune classify` takes; some are set aside by it.
         folder: for all files.
         course: of the whole training, baselines and figures among them.
@@ -104,22 +108,11 @@ def trained(
     from noria.make.training.settings import FinetuneSettings
     from noria.tasks.task import task_for
 
-    file = written(folder / "train.jsonl", rows)
-    made = finetune(
-        task_for("classify"),
-        start if isinstance(start, Path) else base(start, folder, [str(row["text"]) for row in rows]),
-        file,
-        None,
-        folder / "model",
-        FinetuneSettings.make(**course.settings(settings)),
-        Report(),
-    )
+    file, chosen = written(folder / "train.jsonl", rows), FinetuneSettings.make(**course.settings(settings))
+    made = finetune(task_for("classify"), start, file, None, folder / "model", chosen, Report())
     facts = read_manifest(made).facts
     joined = "alone" if not facts.get("companion") else f"with a companion, {facts['companion']['weights']}"
-    print(
-        f"monitor: {folder.name}: {start if isinstance(start, str) else start.parent.name}, {facts['epochs']:.1f} epochs, {joined}",
-        file=sys.stderr,
-    )
+    print(f"monitor: {folder.name}: {facts['epochs']:.1f} epochs, {joined}", file=sys.stderr)
     return made
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .f1 import compared, counted
 from .line import Line
-from .monitor_trained import Course, asked, trained
+from .monitor_trained import Course, asked, bundled, trained
 from .quality import tweets
 
 MINUTES = 15.0
@@ -32,7 +32,7 @@ def measure(*, quick: bool) -> list[Line]:
     train, test = course.train(rows["train"]), course.test(rows["test"])
     texts = [row["text"] for row in test]
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
-        model = trained("minilm", train, Path(folder) / "tweets", course, SETTINGS)
+        model = trained(bundled("minilm"), train, Path(folder) / "tweets", course, SETTINGS)
         ours = [str(one["label"]) for one in asked(model, texts)]
     units, truth = list(range(len(test))), [{row["label"]} for row in test]
     mine, peer = (

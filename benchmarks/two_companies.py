@@ -7,6 +7,7 @@ of the test's frames occur in no training sentence. A half of the sentences spea
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from typing import Any, Literal
@@ -137,19 +138,39 @@ def sentences(count: int, side: Side, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
-def _lines(side: Side) -> dict[str, set[str]]:
-    """Return short lines of reviews by label: every third by its hash for tests, none with a company's name."""
-    import hashlib
+def whole_reviews(side: Side, longest: int = 80) -> list[dict[str, Any]]:
+    """Return the reviews of a side, {text, label}, each once, up to so many characters: what is said, of nobody in particular."""
+    found: dict[str, set[str]] = {}
+    for line, label in _sided(side):
+        if 0 < len(line) <= longest:
+            found.setdefault(line, set()).add(label)
+    return [{"text": line, "label": next(iter(labels))} for line, labels in found.items() if len(labels) == 1]
 
+
+def _sided(side: Side) -> list[tuple[str, str]]:
+    """Return the reviews of a side, without numbers and marks at their ends, with their labels.
+
+    Every third by its hash is for tests; one that is a test's in other marks is for neither.
+    """
     from noria.make.corpus.bundled import reviews
+    from noria.text.minhash import key_of
 
-    names = [name for some in COMPANIES.values() for name in some]
-    found: dict[str, set[str]] = {POSITIVE: set(), NEGATIVE: set()}
+    found: dict[Side, list[tuple[str, str]]] = {"train": [], "test": []}
     for document in reviews():
         line = _LINE.sub("", document.text.strip())
         tested = hashlib.sha256(line.encode()).digest()[0] % 3 == 0
-        if 6 <= len(line) <= 26 and tested == (side == "test") and not any(name in line for name in names):
-            found[str(document.meta["label"])].add(line)
+        found["test" if tested else "train"].append((line, str(document.meta["label"])))
+    keys = {key_of(line) for line, _ in found["test"]} if side == "train" else set()
+    return [(line, label) for line, label in found[side] if key_of(line) not in keys]
+
+
+def _lines(side: Side) -> dict[str, set[str]]:
+    """Return short lines of reviews by label, none with a company's name."""
+    names = [name for some in COMPANIES.values() for name in some]
+    found: dict[str, set[str]] = {POSITIVE: set(), NEGATIVE: set()}
+    for line, label in _sided(side):
+        if 6 <= len(line) <= 26 and not any(name in line for name in names):
+            found[label].add(line)
     both = found[POSITIVE] & found[NEGATIVE]
     return {label: some - both for label, some in found.items()}
 

@@ -9,7 +9,8 @@ from benchmarks.f1 import compared, counted, f1
 from benchmarks.monitor_aspects import KINDS, WORDS, by_words, counts
 from benchmarks.monitor_entities import copied_labels, entity_counts, majority
 from benchmarks.monitor_trained import Course
-from benchmarks.two_companies import COMPANIES, sentences
+from benchmarks.two_companies import COMPANIES, _lines, sentences, whole_reviews
+from noria.text.minhash import key_of
 
 
 def test_f1_is_what_one_computes_by_hand() -> None:
@@ -37,6 +38,14 @@ def test_constructed_sentences_share_no_company_and_hold_their_entities() -> Non
             assert all(row["text"][one["start"] : one["end"]] == one["text"] for one in row["entities"])
         differ = sum(len({one["label"] for one in row["entities"]}) == 2 for row in rows)
         assert 15 < differ < 45
+
+
+def test_what_is_learned_first_of_whole_reviews_is_in_no_test() -> None:
+    rows = whole_reviews("train")
+    texts = {row["text"] for row in rows}
+    assert len(texts) == len(rows) > 5_000
+    tested = {key_of(line) for lines in _lines("test").values() for line in lines}
+    assert not tested & {key_of(text) for text in texts}
 
 
 def test_a_copied_label_is_one_a_text() -> None:
@@ -67,4 +76,6 @@ def test_where_it_must_go_fast_steps_are_counted_for_minutes_can_be_too_few_and_
     assert whole.settings({"evaluations": 4}) == {"evaluations": 4, "minutes": 10.0}
     assert quick.settings({"evaluations": 4}).keys() == {"evaluations", "steps", "tokens_per_batch"}
     assert whole.text(rows) == "trained for 10 min"
+    assert whole.part(0.4).text(rows) == "trained for 4 min"
+    assert quick.part(0.4) == quick
     assert "steps on 300 texts" in quick.text(quick.train(rows))

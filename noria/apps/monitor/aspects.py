@@ -34,7 +34,7 @@ from noria.text.encoding import decoded
 from noria.text.script import length, sentences
 from noria.text.sources import Source
 
-from .labelled import Labelled, Looked, learn
+from .labelled import Labelled, Looked, learn, with_grams
 from .surge import Own
 from .topics import pattern_of
 
@@ -129,7 +129,8 @@ class Aspects:
         def held(part: str) -> list[bool]:
             return [name in self._patterns and bool(self._patterns[name].search(part)) for name in self.given]
 
-        return Looked(vectors, np.array([held(part) for part in parts_of(text)]), np.array(held(text)))
+        parts = parts_of(text)
+        return Looked(with_grams(vectors, parts), np.array([held(part) for part in parts]), np.array(held(text)))
 
     def read(self, text: str) -> list[str]:
         """Return what of a text is embedded: sentences, where there are examples, and parts, where labelled texts taught something."""
