@@ -149,6 +149,33 @@ def test_the_document_says_that_a_file_is_sent_and_given(web: httpx.Client) -> N
     assert list(paths["/data/{set}/file"]["get"]["responses"]["200"]["content"]) == ["application/jsonl"]
 
 
+def test_spans_and_lists_of_labels_come_over_the_wire(web: httpx.Client) -> None:
+    web.post(
+        "/data/实体", params={"file": "a.csv", "task": "tag"}, content="text\n张三在北京\n没有\n".encode()
+    ).raise_for_status()
+    first, second = [one["row"]["id"] for one in web.get("/data/实体/rows").json()["rows"]]
+    spans = [{"start": 0, "end": 2, "label": "人名"}]
+    given = {"labels": [{"id": first, "spans": spans}, {"id": second, "spans": []}]}
+    assert web.post("/data/实体/labels", json=given).json() == {"labelled": 2, "replaced": []}
+    told = web.post("/data/实体/labels", json={"labels": [{"id": first, "spans": [], "seen": []}]}).json()
+    assert [one["label"] for one in told["replaced"]] == [spans]
+    assert not web.post("/data/实体/labels", json={"labels": [{"id": first, "spans": spans, "seen": []}]}).json()[
+        "replaced"
+    ]
+    rows = [json.loads(line) for line in web.get("/data/实体/file", params={"part": "labelled"}).text.splitlines()]
+    assert [row["spans"] for row in rows] == [spans, []]
+    for wrong in (
+        {"spans": spans, "label": "人名"},
+        {"labels": ["人名"]},
+        {"label": "人名"},
+        {"spans": [{"start": 0, "end": 99, "label": "x"}]},
+        {"spans": [{"start": 0, "end": 2}]},
+    ):
+        told = web.post("/data/实体/labels", json={"labels": [{"id": first, **wrong}]})
+        assert 400 <= told.status_code < 500, wrong
+    web.delete("/data/实体")
+
+
 def test_a_served_classifier_judges_the_labels_that_it_knows(web: httpx.Client) -> None:
     texts = [f"很好 {number} good" for number in range(40)]
     lines = [f"{text},{('positive', 'negative', 'other')[number % 3]}" for number, text in enumerate(texts)]

@@ -198,6 +198,65 @@ def test_a_label_is_undone_and_one_that_a_kill_tore_is_none(sets: DataSets) -> N
             sets.label("q", [wrong], by="ann")
 
 
+SPANS = {
+    "zh": ("张三在北京工作。", [(0, 2, "人名"), (3, 5, "地名")]),
+    "en": ("Ann works in 😀 Leeds.", [(0, 3, "person"), (15, 20, "place")]),
+}
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_spans_and_several_labels_are_given_in_the_form_that_training_takes(sets: DataSets, language: str) -> None:
+    text, places = SPANS[language]
+    spans = [{"start": start, "end": end, "label": label} for start, end, label in places]
+    bring(sets, "tag", [{"text": text}, {"text": "nothing 没有"}, {"text": "waits 等着"}], task="tag")
+    ids = [row["id"] for row in rows_of(sets.file("tag"))]
+    assert not sets.label("tag", [Given(ids[0], spans[::-1]), Given(ids[1], [])], by="ann")
+    (told,) = sets.label("tag", [Given(ids[0], spans[:1], seen=None)], by="ben")  # who saw nothing is told of ann's
+    assert (told.label, told.by) == (spans, "ann")
+    assert not sets.label("tag", [Given(ids[0], spans, seen=spans[:1])], by="ben")
+    wrong: list[Any] = [
+        "person",
+        [*spans, {**spans[0], "label": "again"}],
+        [{**spans[0], "end": len(text) + 1}],
+        [{**spans[0], "label": " "}],
+        ["person"],
+    ]
+    for given_wrong in wrong:
+        with pytest.raises(NoriaError):
+            sets.label("tag", [Given(ids[0], given_wrong)], by="ann")
+    now = sets.get("tag").current
+    assert [row.get("spans") for row in rows_of(sets.file("tag"))] == [spans, [], None]
+    assert (now.labelled, sets.get("tag").current.labels) == (0, {label: 1 for *_, label in places})
+    found = list(read_rows(sets.path("tag"), task_for("tag")))
+    assert found == [{"text": text, "spans": spans}, {"text": "nothing 没有", "spans": []}]
+
+    bring(sets, "many", [{"text": f"第{number} row"} for number in range(3)])
+    assert sets.field("many") == ""
+    ids = [row["id"] for row in rows_of(sets.file("many"))]
+    labels = [label for *_, label in places]
+    sets.label("many", [Given(ids[0], labels), Given(ids[1], [])], by="ann")
+    assert sets.field("many") == "labels"  # the first decides, before a version and after it
+    for one in ("label", [1], [""]):
+        with pytest.raises(NoriaError):
+            sets.label("many", [Given(ids[2], one)], by="ann")  # type: ignore[arg-type]
+    rows = list(read_rows(sets.path("many"), task_for("classify")))
+    assert [row["labels"] for row in rows] == [sorted(labels), []]
+    assert sets.field("many") == "labels"
+    sets.label("many", [Given(ids[0], None)], by="ann")
+    assert [row.get("labels") for row in rows_of(sets.file("many"))] == [None, [], None]
+    bring(sets, "talk", [{"messages": [{"role": "user", "content": "你好"}]}], task="chat")
+    with pytest.raises(NoriaError):
+        sets.field("talk")
+
+
+def test_labels_that_an_earlier_server_wrote_are_read(sets: DataSets) -> None:
+    bring(sets, "q", questions("zh", 4))
+    first = next(iter(rows_of(sets.file("q"))))
+    old = {"id": first["id"], "label": "新", "was": first["label"], "by": "ann", "at": "2026-01-01T00:00:00+00:00"}
+    sets.journal("q").path.write_text(json.dumps(old) + "\n", encoding="utf-8")
+    assert next(iter(rows_of(sets.file("q"))))["label"] == "新"
+
+
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_turned_labels_are_doubted_and_repeats_found_and_kept_on_one_side(sets: DataSets, language: str) -> None:
     rows = questions(language, 240)

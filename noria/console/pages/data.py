@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from noria.console.shell import View, block, card, facts, foreign, paragraph
+from nicegui import ui
+
+from noria.console.shell import View, block, card, facts, foreign, link, paragraph
 from noria.core.figure import number
 from noria.server.http.data import text_in
 
@@ -17,6 +19,7 @@ from .data_page import DataPage, Part
 
 async def show(view: View) -> None:
     """Draw the page."""
+    ui.add_head_html(f'<script defer src="{link("/static/spans.js")}"></script>')
     page = DataPage(view, PARTS)
     known = {one.name: one for one in await asyncio.to_thread(page.data.list)}
     here = known.get(view.query.get("set", ""))

@@ -10,8 +10,10 @@ from nicegui import ui
 
 from noria.console.shell import block, card, foreign, paragraph
 from noria.core.figure import number
-from noria.server.data.rows import labels_in, text_of
+from noria.server.data.rows import is_labelled, labels_in, text_of
 from noria.server.data.view import SHOWS, Page, Show, Wanted
+
+from .data_drafts import marked_html
 
 if TYPE_CHECKING:
     from .data_page import DataPage
@@ -113,20 +115,24 @@ class _Rows:
 def row_html(page: DataPage, one: dict[str, Any]) -> str:
     """Return a row: its labels, its text, its other columns, and what speaks against it."""
     words, row = page.words, one["row"]
-    labels = "".join(
-        f'<span class="chip build" translate="no">{escape(label)}</span> ' for label in labels_in(row)[:12]
-    )
+    named, kinds = list(dict.fromkeys(labels_in(row))), list(page.set.current.labels)
+    labels = "".join(f'<span class="chip build" translate="no">{escape(label)}</span> ' for label in named[:12])
     if not labels:
-        labels = f'<span class="chip">{escape(words("data.unlabelled"))}</span> '
+        none = "none_in_it" if is_labelled(row, page.set.task) else "unlabelled"
+        labels = f'<span class="chip">{escape(words(f"data.{none}"))}</span> '
     if one["by"] is not None:
         labels += f'<span class="small soft">{escape(words("data.by"))} {foreign(one["by"])}</span> '
     others = " · ".join(
         f"{escape(name)}: {escape(str(value))[:120]}" for name, value in row.items() if name not in _OWN
     )
     rest = f'<div class="small soft" translate="no">{others}</div>' if others else ""
+    if isinstance(row.get("spans"), list):
+        shown, tagged = marked_html(str(row.get("text") or ""), row["spans"], kinds), " tagged"
+    else:
+        shown, tagged = escape(text_of(row)), ""
     return (
         f'<div class="data-labels">{labels}{against(page, one)}</div>'
-        f'<div class="data-text clamp" translate="no">{escape(text_of(row))}</div>{rest}'
+        f'<div class="data-text clamp{tagged}" translate="no">{shown}</div>{rest}'
     )
 
 

@@ -1,6 +1,6 @@
-"""Labels that people gave since the last version: each on the disk before it is acknowledged, none of two editors' lost.
+"""What people gave rows since the last version, a label, several, or spans: on the disk before it is acknowledged, no editor's lost.
 
-journal = Journal(folder, number=3)         # of labels given after a set's third change
+journal = Journal(folder, number=3)         # of what was given after a set's third change
 journal.add([Mark("3f2a91c0-2", "退货", was=None, by="ann", at="...")])
 journal.latest()["3f2a91c0-2"].label       # of several for one row the last stands; the file keeps all
 """
@@ -12,11 +12,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from noria.core.errors import InputError, plain_errors
+from noria.core.errors import InputError, RowError, plain_errors
 from noria.core.messages import message
+from noria.tasks.task import Row, task_for
 from noria.text.labels import one_label
 
+Truth = str | list[Any]
+"""What a row should answer: a label, a list of labels, or spans [{start, end, label}]."""
 _LONGEST_LABEL = 200
 NAME = "labels"
 """How the names of journals begin: labels.3.jsonl holds what was given after a set's third change."""
@@ -24,16 +28,18 @@ NAME = "labels"
 
 @dataclass(frozen=True)
 class Mark:
-    """One label that a person gave a row."""
+    """What a person gave one row."""
 
     id: str
-    label: str | None
+    label: Truth | None
     """None: it has none any more."""
-    was: str | None
+    was: Truth | None
     """What it replaced."""
     by: str
     at: str
     """UTC time, ISO 8601."""
+    field: str = "label"
+    """Field of the row that holds it: label, labels or spans."""
 
 
 class Journal:
@@ -93,6 +99,29 @@ def label_of(label: str) -> str:
     if not name or len(name) > _LONGEST_LABEL:
         raise InputError(message("data.label"), found=label, allowed=message("data.label_allowed"))
     return name
+
+
+def truth_of(given: Truth, field: str, row: Row) -> Truth:
+    """Return what somebody gives a row, in its one form: labels sorted, spans as `noria.tasks.tag` reads them.
+
+    Raises:
+        InputError: it is none for this field, or none for this row.
+    """
+    if field == "label":
+        if not isinstance(given, str):
+            raise InputError(message("data.one_label"), found=row["id"])
+        return label_of(given)
+    if not isinstance(given, list):
+        raise InputError(message("data.many_labels" if field == "labels" else "data.spans"), found=row["id"])
+    if field == "labels":
+        if not all(isinstance(one, str) for one in given):
+            raise InputError(message("data.many_labels"), found=row["id"])
+        return sorted({label_of(one) for one in given})
+    try:
+        spans = task_for("tag").check({"text": row.get("text"), "spans": given})["spans"]
+    except RowError as error:
+        raise InputError(error.wrong, found=error.found, allowed=error.allowed, hint=error.hint) from None
+    return [{**one, "label": label_of(one["label"])} for one in spans]
 
 
 def _ends_line(path: Path) -> bool:

@@ -29,7 +29,7 @@ from noria.text.columns import no_such_column
 
 from .child import REPORT, ROWS, in_child
 from .kept import Change, DataSet
-from .labels import Journal, Mark, label_of
+from .labels import Journal, Mark, Truth, truth_of
 from .review import MOST_DOUBTFUL
 from .rows import TASKS, Written, is_labelled, rows_of, write_rows
 from .versions import Versions, no_version
@@ -43,13 +43,13 @@ _COLUMN = re.compile(r"[^\s](?:.{0,98}[^\s])?")
 
 @dataclass(frozen=True)
 class Given:
-    """A label that somebody gives a row."""
+    """What somebody gives a row."""
 
     id: str
-    label: str | None
-    """None takes it away."""
-    seen: str | None = None
-    """The label that they saw: where somebody else gave another meanwhile they are told."""
+    label: Truth | None
+    """A label, a list of labels, or spans [{start, end, label}], as the rows of the set have them; None takes it away."""
+    seen: Truth | None = None
+    """What they saw there: where somebody else gave another meanwhile they are told."""
 
 
 class DataSets(Versions):
@@ -178,32 +178,32 @@ class DataSets(Versions):
         return dict(told["read"])
 
     def label(self, name: str, given: Sequence[Given], *, by: str) -> Sequence[Mark]:
-        """Give rows labels, durable when this returns; return those of somebody else that were replaced unseen.
+        """Give rows labels or spans, durable when this returns; return those of somebody else that were replaced unseen.
 
         Raises:
-            InputError: there is no such row, the set has not one label a text, or a label is none.
+            InputError: there is no such row, its set is not labelled row by row, or what is given is none for it.
             ApiError: no such set (404).
         """
-        known = self.get(name)
-        if known.task != "classify":
-            raise InputError(message("data.no_keys"), found=known.task, allowed="classify")
-        marks, unseen = [], []
-        at = self._now().isoformat(timespec="seconds")
+        self.field(name)
+        marks, unseen, at = [], [], self._now().isoformat(timespec="seconds")
         self.index(name)  # made while nobody waits for it
         with self._store.changing() as sets:
             self._still(sets, name)
             journal, index = self.journal(name), self.index(name)
-            latest = dict(journal.latest())
+            latest, field = dict(journal.latest()), self.field(name)
             for one in given:
                 row = index.row(one.id)
-                if row is None or "labels" in row:
-                    raise InputError(message("data.unknown_row" if row is None else "data.many_labels"), found=one.id)
-                held = latest.get(one.id)
-                was = held.label if held else row.get("label")
-                label = None if one.label is None else label_of(one.label)
+                if row is None:
+                    raise InputError(message("data.unknown_row"), found=one.id)
+                if not field and one.label is not None:
+                    field = "label" if isinstance(one.label, str) else "labels"
+                held, place = latest.get(one.id), field or "label"
+                was = held.label if held else row.get(place)
+                label = None if one.label is None else truth_of(one.label, place, row)
                 if was not in (one.seen, label):
-                    unseen.append(held or Mark(one.id, was, None, sets[name].current.by, sets[name].current.made))
-                latest[one.id] = Mark(one.id, label, was, by, at)
+                    change = sets[name].current
+                    unseen.append(held or Mark(one.id, was, None, change.by, change.made, place))
+                latest[one.id] = Mark(one.id, label, was, by, at, place)
                 marks.append(latest[one.id])
             journal.add(marks)
         return unseen

@@ -111,6 +111,24 @@ class Versions:
             held = self._journals[name] = Journal(self.folder / name, number)
         return held
 
+    def field(self, name: str) -> str:
+        """Return the field that holds what the rows of a set should answer: label, labels or spans.
+
+        Empty where no row has a label yet: then the first that is given decides between one and several.
+
+        Raises:
+            InputError: such rows are not labelled one by one.
+            ApiError: there is no such set (404).
+        """
+        one = self.get(name)
+        if one.task == "tag":
+            return "spans"
+        if one.task != "classify":
+            raise InputError(message("data.no_keys"), found=one.task, allowed="classify, tag")
+        known = [field for field in ("labels", "label") if field in one.current.columns]
+        given = (mark.field for mark in self.journal(name).latest().values() if mark.label is not None)
+        return known[0] if known else next(given, "")
+
     def index(self, name: str, version: str = "") -> Index:
         """Return where each row of a version stands; of the versions that were asked for last it is remembered."""
         path = self._file(name, version)

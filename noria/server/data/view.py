@@ -89,11 +89,11 @@ def page(index: Index, given: Mapping[str, Mark], found: Mapping[str, Any] | Non
 
 
 def marked(row: Row, mark: Mark | None) -> Row:
-    """Return a row with the label that a person gave it, or without one where they took it away."""
+    """Return a row with what a person gave it, or without where they took it away."""
     if mark is None:
         return row
-    kept = {name: value for name, value in row.items() if name != "label"}
-    return kept if mark.label is None else {**kept, "label": mark.label}
+    kept = {name: value for name, value in row.items() if name != mark.field}
+    return kept if mark.label is None else {**kept, mark.field: mark.label}
 
 
 def _among(index: Index, wanted: Mapping[str, Any]) -> Iterator[Row]:

@@ -79,8 +79,8 @@ async def rows(context: RequestContext, query: WhichRows, set: str) -> dict[str,
 
 
 async def label(context: RequestContext, body: LabelsGiven, set: str) -> dict[str, Any]:
-    """Give rows labels, durable when this is answered; the last one stands, and somebody else's that was not seen is told."""
-    given = [GivenLabel(one.id, one.label, one.seen) for one in body.labels]
+    """Give rows labels or spans, durable when this is answered; the last stands, and somebody else's that was not seen is told."""
+    given = [GivenLabel(one.id, one.truth(), one.known()) for one in body.labels]
     unseen = await _threaded(partial(context.state.data.label, set, given, by=context.actor))
     return {
         "labelled": len(given),

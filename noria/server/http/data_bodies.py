@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
+
+from noria.server.data.labels import Truth
 
 from .fields import INTEGRAL, Body, Given, Name, Number, Text
 from .replies import Reply
@@ -67,14 +69,50 @@ class Columns(Body):
     """What the rows are for from now on."""
 
 
+class SpanGiven(Body):
+    """A labelled part of a text, from one character to before another."""
+
+    start: Annotated[int, Field(ge=0), INTEGRAL]
+    end: Annotated[int, Field(ge=1), INTEGRAL]
+    label: Given
+
+
+Spans = Annotated[list[SpanGiven], Field(max_length=1_000)]
+Labels = Annotated[list[Given], Field(max_length=200)]
+
+
 class RowLabel(Body):
-    """One label for one row."""
+    """What one row is given: a label, or a list of labels, or spans, as the rows of the set have them."""
 
     id: Given
     label: Given | None = None
-    """Null takes it away."""
-    seen: Text | None = None
-    """The label that was seen: somebody else's that was not is told."""
+    """Null, where no labels and no spans are given, takes away what the row has."""
+    labels: Labels | None = None
+    """Of rows that may have several; an empty list says that none fits."""
+    spans: Spans | None = None
+    """Of named entities; an empty list says that there is none."""
+    seen: Text | Labels | Spans | None = None
+    """What was seen there: somebody else's that was not is told."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> RowLabel:
+        if sum(one is not None for one in (self.label, self.labels, self.spans)) > 1:
+            raise ValueError("label, labels or spans: one of them")
+        return self
+
+    def truth(self) -> Truth | None:
+        """Return what is given."""
+        return _plain(next((one for one in (self.label, self.labels, self.spans) if one is not None), None))
+
+    def known(self) -> Truth | None:
+        """Return what was seen."""
+        return _plain(self.seen)
+
+
+def _plain(given: str | list[str] | list[SpanGiven] | None) -> Truth | None:
+    if isinstance(given, list):
+        return [one if isinstance(one, str) else one.model_dump() for one in given]
+    return given
 
 
 class LabelsGiven(Body):
