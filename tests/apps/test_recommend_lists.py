@@ -156,7 +156,7 @@ def test_picks_as_json_are_their_fields(catalogue: Catalogue) -> None:
     explained = json.loads(json_of(picks, reasons))
     assert [one.pop("reason") for one in explained] == reasons
     assert explained == json.loads(json_of(picks))
-    assert json_of([]) == "[]"
+    assert json_of([]) == b"[]"
 
 
 @pytest.mark.parametrize("count", [1, 50, 400])

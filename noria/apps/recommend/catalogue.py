@@ -185,8 +185,9 @@ def top(values: np.ndarray, count: int) -> np.ndarray:
     rows = None
     if len(values) > 16 * max(count, _SAMPLED):
         # A sample tells where about the best ones begin: most of what is below is never sorted.
-        sample = np.sort(values[_places(len(values))])
-        above = np.flatnonzero(values > sample[-min(2 * count * len(sample) // len(values) + 8, len(sample))])
+        sample = values[_places(len(values))]
+        place = max(len(sample) - 2 * count * len(sample) // len(values) - 8, 0)
+        above = np.flatnonzero(values > np.partition(sample, place)[place])
         rows = above if len(above) >= count else None
     if rows is None:
         rows = np.arange(len(values))

@@ -2,7 +2,7 @@
 
     lists = Lists(shelf)
     picks = await lists.made(key, count=20)
-    text = json_of(picks)                    # '[{"item": {...}, "score": 0.31, "why": "taste", "propensity": 0.9}, ...]'
+    told = json_of(picks)                    # b'[{"item": {...}, "score": 0.31, "why": "taste", "propensity": 0.9}, ...]'
 
 Of a long catalogue the part that reads all of it is done in a thread, for all that wait; each list is then drawn on the loop.
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import lru_cache
-from json import JSONEncoder
 from typing import Any
+
+from pydantic_core import to_json
 
 from noria.tasks.items import Item
 
@@ -25,9 +25,6 @@ from .shortlist import Shortlist, Wanted
 
 TOGETHER = 16
 """Lists that are made at once at most."""
-REMEMBERED = 4_096
-"""Items whose JSON is kept: those shown last."""
-_encoded = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _NAMES = tuple(field.name for field in fields(Item))
 
 
@@ -71,17 +68,13 @@ class Lists:
         self._at_work = None
 
 
-def json_of(picks: Sequence[Pick], reasons: Sequence[dict[str, str]] = ()) -> str:
+def json_of(picks: Sequence[Pick], reasons: Sequence[dict[str, str]] = ()) -> bytes:
     """Return picks as JSON, each with its reason where there are any."""
-    found = []
-    for place, pick in enumerate(picks):
-        reason = f',"reason":{_encoded(reasons[place])}' if reasons else ""
-        numbers = f'"score":{float(pick.score)!r},"why":"{pick.why}","propensity":{float(pick.propensity)!r}'
-        found.append(f'{{"item":{_json_of_item(pick.item)},{numbers}{reason}}}')
-    return f"[{','.join(found)}]"
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _json_of_item(item: Item) -> str:
-    told: dict[str, Any] = {name: getattr(item, name) for name in _NAMES}
-    return _encoded(told)
+    told: list[dict[str, Any]] = []
+    for pick in picks:
+        item = pick.item
+        fields = {name: getattr(item, name) for name in _NAMES}
+        told.append({"item": fields, "score": pick.score, "why": pick.why, "propensity": pick.propensity})
+    for one, reason in zip(told, reasons, strict=False):
+        one["reason"] = reason
+    return to_json(told)

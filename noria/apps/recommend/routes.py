@@ -24,6 +24,7 @@ from noria.core.errors import InputError, NoriaError, RowError
 from noria.core.folder import read_manifest
 from noria.core.messages import message
 from noria.infer.recommend import Ranker
+from noria.lake.event import new_ids
 from noria.server.errors import ApiError
 from noria.server.http.context import RequestContext
 from noria.server.http.routing import Route
@@ -161,6 +162,7 @@ class Recommend:
         shown = [
             meter.event(
                 "impression",
+                id=id,
                 user=user,
                 time=now,
                 tenant=context.tenant,
@@ -171,7 +173,7 @@ class Recommend:
                 value=float(place),
                 propensity=pick.propensity,
             )
-            for place, pick in enumerate(picks, 1)
+            for place, (pick, id) in enumerate(zip(picks, new_ids(len(picks), now.timestamp), strict=True), 1)
         ]
         await context.finish(beside=shown)  # one commit for all of them
         return picks
@@ -246,8 +248,8 @@ class Recommend:
     async def _pick(self, context: RequestContext, body: PickFor) -> Response:
         """Pick items for a user."""
         picks = await self.pick(context, body.user, body.count, body.asked(self.settings.rules))
-        text = self._json_of(self.key_for(context, body.user), picks, explain=body.explain)
-        return Response(f'{{"picks":{text}}}', media_type="application/json")
+        told = self._json_of(self.key_for(context, body.user), picks, explain=body.explain)
+        return Response(b'{"picks":%b}' % told, media_type="application/json")
 
     async def _picks(self, context: RequestContext, body: PicksFor) -> Response:
         """Pick items for many users, to be shown elsewhere: nothing counts as shown."""
@@ -255,10 +257,10 @@ class Recommend:
         for user in body.users:
             key = self.key_for(context, user)
             picks = await self._lists.made(key, body.count, asked)
-            text = self._json_of(key, picks, explain=body.explain)
-            found.append(f'{{"user":{json.dumps(user, ensure_ascii=False)},"picks":{text}}}')
+            told = self._json_of(key, picks, explain=body.explain)
+            found.append(b'{"user":%b,"picks":%b}' % (json.dumps(user, ensure_ascii=False).encode(), told))
             await context.pause.now_and_then()
-        return Response(f'{{"users":[{",".join(found)}]}}', media_type="application/json")
+        return Response(b'{"users":[%b]}' % b",".join(found), media_type="application/json")
 
     async def _similar(self, context: RequestContext, body: Like) -> dict[str, Any]:
         """List what an item is like, the likest first."""
@@ -313,7 +315,7 @@ class Recommend:
         shelf = self.shelf
         return asdict(await asyncio.to_thread(loops, shelf.catalogue, shelf.shown.copy(), shelf.clicks.copy()))
 
-    def _json_of(self, key: int, picks: Sequence[Pick], *, explain: bool) -> str:
+    def _json_of(self, key: int, picks: Sequence[Pick], *, explain: bool) -> bytes:
         return json_of(picks, [self.shelf.reason(key, pick).both() for pick in picks] if explain else ())
 
     def key_of(self, tenant: str, user: str) -> int:

@@ -32,7 +32,7 @@ from noria.tasks.items import Item
 from .catalogue import Catalogue
 from .plan import NEAR, Plan
 from .rules import Asked, Offers
-from .shortlist import Scored, Shortlist, Wanted, Why, shortlist
+from .shortlist import Scored, Shortlist, Wanted, Why, diverse, shortlist
 from .states import BUY, CLICK, Reader, States
 
 DEED_KINDS = {CLICK: "click", BUY: "buy"}
@@ -154,10 +154,13 @@ class Shelf:
         """
         with self._turn:
             scored = self._scored(wanted)
-            return [
+            made = [
                 shortlist(self.catalogue, self._offers.under(one.asked.rules), one, its)
                 for one, its in zip(wanted, scored, strict=True)
             ]
+            counts = [one.count - (short.paid is not None) for one, short in zip(wanted, made, strict=True)]
+            diverse(made, counts, self.settings.diversity)
+            return made
 
     def plan(self, key: int, count: int, asked: Asked | None = None) -> Plan:
         """Return what may stand at each place of a user's list, and how likely."""
@@ -180,7 +183,7 @@ class Shelf:
 
     def _planned(self, wanted: Wanted, short: Shortlist) -> Plan:
         settings, rules, paid = self.settings, wanted.asked.rules, short.paid
-        best = short.diverse(wanted.count - (paid is not None), settings.diversity)
+        best = list(short.best)
         fixed = set()
         if paid is not None and len(best) >= rules.sponsored_place - 1:
             best.insert(rules.sponsored_place - 1, paid)

@@ -1,7 +1,8 @@
 """The items that suit a user best, of those that may be offered: of making a list, all that reads the whole catalogue.
 
     short = shortlist(catalogue, offers.under(rules), wanted, scored)       # in a thread, of a long catalogue
-    short.diverse(20, weight=0.1)                                           # rows: the best list of 20
+    diverse([short], [20], weight=0.1)
+    short.best                                                              # rows: the best list of 20
 
 Knows scores, however they came to be, and nothing of chance.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -72,30 +73,15 @@ class Shortlist:
     """Those of the first rows, [some rows, width]."""
     likenesses: np.ndarray
     """Cosines of the very first to them, [fewer rows, some rows]."""
+    best: list[int] = field(default_factory=list)
+    """Rows of the best list, the best first, without the sponsored one; see `diverse`."""
 
     def exact(self, rows: Sequence[int]) -> list[float]:
         """Return the scores of some rows, exactly."""
         return [float(one) for one in exact(self.catalogue, np.array(rows, dtype=np.int64), self.scored)]
 
-    def diverse(self, count: int, weight: float) -> list[int]:
-        """Return the rows of the best list of `count`, the best first, each little like those before it.
-
-        By maximal marginal relevance (Carbonell and Goldstein 1998): (1 - weight) value - weight largest likeness.
-        """
-        count = min(count, len(self.vectors))
-        if weight == 0 or count <= 0:
-            return list(self.rows[: max(count, 0)].tolist())
-        free = self.values[: len(self.vectors)] * (1 - weight)
-        places, nearest = [0], self.likenesses[0]
-        free[0] = -np.inf
-        while len(places) < count:
-            place = int((free - nearest * weight).argmax())
-            places.append(place)
-            free[place] = -np.inf
-            nearest = np.maximum(nearest, self._likeness(place))
-        return list(self.rows[places].tolist())
-
-    def _likeness(self, place: int) -> np.ndarray:
+    def likeness(self, place: int) -> np.ndarray:
+        """Return the cosines of one of the first rows to each of them."""
         if place < len(self.likenesses):
             return np.asarray(self.likenesses[place])
         return np.asarray(self.vectors @ self.vectors[place])
@@ -114,6 +100,34 @@ class Shortlist:
                 found.append(row)
                 full[group] += 1
         return found
+
+
+def diverse(shorts: Sequence[Shortlist], counts: Sequence[int], weight: float) -> None:
+    """Give each of some shortlists its best list of so many, the best first, each little like those before it.
+
+    By maximal marginal relevance (Carbonell and Goldstein 1998): (1 - weight) value - weight largest likeness. Lists of as many items
+    are made side by side.
+    """
+    alike: dict[tuple[int, int, str], list[Shortlist]] = {}
+    for short, count in zip(shorts, counts, strict=True):
+        count = max(min(count, len(short.vectors)), 0)
+        if weight == 0 or not count:
+            short.best.extend(short.rows[:count].tolist())
+        else:
+            alike.setdefault((count, len(short.vectors), short.values.dtype.str), []).append(short)
+    for (count, length, _), some in alike.items():
+        free = np.array([short.values[:length] for short in some]) * (1 - weight)
+        nearest = np.array([short.likenesses[0] for short in some])
+        free[:, 0] = -np.inf
+        every, places = np.arange(len(some)), [np.zeros(len(some), np.int64)]
+        while len(places) < count:
+            chosen = (free - nearest * weight).argmax(axis=1)
+            places.append(chosen)
+            free[every, chosen] = -np.inf
+            likeness = [short.likeness(place) for short, place in zip(some, chosen.tolist(), strict=True)]
+            np.maximum(nearest, likeness, out=nearest)
+        for short, own in zip(some, np.transpose(places), strict=True):
+            short.best.extend(short.rows[own].tolist())
 
 
 def exact(catalogue: Catalogue, rows: np.ndarray, scored: Scored) -> np.ndarray:
