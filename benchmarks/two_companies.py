@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from functools import cache
 from typing import Any, Literal
 
 POSITIVE, NEGATIVE = "positive", "negative"
@@ -147,7 +148,8 @@ def whole_reviews(side: Side, longest: int = 80) -> list[dict[str, Any]]:
     return [{"text": line, "label": next(iter(labels))} for line, labels in found.items() if len(labels) == 1]
 
 
-def _sided(side: Side) -> list[tuple[str, str]]:
+@cache
+def _sided(side: Side) -> tuple[tuple[str, str], ...]:
     """Return the reviews of a side, without numbers and marks at their ends, with their labels.
 
     Every third by its hash is for tests; one that is a test's in other marks is for neither.
@@ -161,7 +163,7 @@ def _sided(side: Side) -> list[tuple[str, str]]:
         tested = hashlib.sha256(line.encode()).digest()[0] % 3 == 0
         found["test" if tested else "train"].append((line, str(document.meta["label"])))
     keys = {key_of(line) for line, _ in found["test"]} if side == "train" else set()
-    return [(line, label) for line, label in found[side] if key_of(line) not in keys]
+    return tuple((line, label) for line, label in found[side] if key_of(line) not in keys)
 
 
 def _lines(side: Side) -> dict[str, set[str]]:
