@@ -39,8 +39,8 @@ TEXTS, REQUEST = 1_024, 256
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return the lines; quick has a lake of 100,000 events and three warm visits of each page, else of a million and seven."""
-    events, repeats = (100_000, 3) if quick else (1_000_000, 7)
+    """Return the lines; quick has a lake of 100,000 events and two warm visits of each page, else of a million and seven."""
+    events, repeats = (100_000, 2) if quick else (1_000_000, 7)
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
         root = Path(folder)
         began = time.perf_counter()
