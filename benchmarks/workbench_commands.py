@@ -23,9 +23,9 @@ ASKED = ("build", "finetune", "--help")
 
 
 def measure(*, quick: bool) -> list[Line]:
-    """Return a line a help and peer; quick starts each five times and looks at every fourth command, else fifteen and at all."""
-    repeats = 5 if quick else 15
-    slowest = _slowest(4 if quick else 1)
+    """Return a line a help and peer; quick starts each three times and looks at every eighth command, else fifteen and at all."""
+    repeats = 3 if quick else 15
+    slowest = _slowest(8 if quick else 1)
     asked = {
         "noria --help": HELP,
         f"noria {' '.join(ASKED)}": ASKED,
