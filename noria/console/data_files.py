@@ -1,8 +1,9 @@
-"""Files of data sets to and from a signed-in browser: uploads streamed to the disk, versions taken away."""
+"""Files to and from a signed-in browser: uploads of data sets and of the recommender streamed to the disk, versions taken away."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request
@@ -10,12 +11,13 @@ from starlette.responses import JSONResponse, Response
 
 from noria.core.errors import NoriaError
 from noria.server.data.kept import set_name
-from noria.server.errors import api_error
+from noria.server.errors import ApiError, api_error
 from noria.server.http.admission import check_role
 from noria.server.http.context import CONTEXT, RequestContext
-from noria.server.http.data import file_of, received
+from noria.server.http.data import file_of, received, sent, text_in
 from noria.server.http.intake import Upload
 
+from .metered import as_one_request
 from .sign_in import PREFIX, words_of
 
 FILES = "/files"
@@ -40,12 +42,54 @@ def files_router() -> APIRouter:
 
         return await _answered(request, answer)
 
+    @router.post(FILES + "/recommend/{what}")
+    async def bring(request: Request, what: str, whose: str = "") -> Response:
+        context: RequestContext = request.scope[CONTEXT]
+        file = unquote(request.headers.get(FILE_HEADER, ""))[-512:] or "upload"
+        body = Upload(request.headers, request.receive, context.timeout)
+        language = words_of(request).language
+
+        async def answer() -> Response:
+            return JSONResponse(await _brought(context, body, what, file, whose, language))
+
+        return await _answered(request, answer)
+
     @router.get(FILES + "/{set}")
     async def give(request: Request, set: str, version: str = "", part: str = "") -> Response:
         context: RequestContext = request.scope[CONTEXT]
         return await _answered(request, lambda: file_of(context, set, version, part))
 
     return router
+
+
+async def _brought(
+    context: RequestContext, body: Upload, what: str, file: str, whose: str, language: str
+) -> dict[str, Any]:
+    """Return what the recommender took of a file of items or of deeds."""
+    from noria.apps.recommend.routes import Recommend
+    from noria.apps.recommend.taking import take_deeds, take_items
+
+    state, caller = context.state, context.caller
+    app = next((one for one in state.apps if isinstance(one, Recommend)), None)
+    if app is None or caller is None or what not in ("items", "deeds"):
+        raise ApiError(404, "no such place for files", param="what", found=what, allowed="items, deeds")
+    known = {key.tenant or key.id for key in state.keys.list()}
+    if what == "deeds" and whose not in known:
+        raise ApiError(404, "no such key", param="whose", code="not_found", found=whose)
+    async with sent(context, body, file) as path:
+        if what == "items":
+            async with as_one_request(state, caller, app.name, f"console:{caller.key}") as counted:
+                found = await take_items(app, counted, path)
+        else:
+            found = await take_deeds(app, state, path, whose)
+        state.audit.add(context.actor, f"{what}.upload", path.name, count=found.count)
+    return {
+        "file": path.name,
+        "count": found.count,
+        "aside": found.aside,
+        "notes": [text_in(note, language) for note in found.notes],
+        "refused": found.refused,
+    }
 
 
 async def _answered(request: Request, answer: Callable[[], Awaitable[Response]]) -> Response:

@@ -147,8 +147,9 @@ class Watched:
     def _draw_figures(self, lines: Sequence[runs.Line]) -> None:
         self.figures.clear()
         found = runs.figures_in(lines)
-        if self.over and not found and (made := self._made()) is not None:
-            found = made.figures()
+        if self.over and not found:
+            made = self._made()
+            found = made.figures() if made is not None else runs.result_figures(lines)
         with self.figures:
             if found:
                 figures(found, self.words, rows=True)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from noria.core.errors import NoriaError
 from noria.server.http.context import RequestContext, Usage
 from noria.server.http.keys import Caller
+from noria.server.http.state import State
 
 from .session import require
 from .shell import View
@@ -24,7 +25,14 @@ async def metered(view: View, app: str = "console", tenant: str = "") -> AsyncIt
     """
     require(view.session, "agent")
     caller = Caller(view.session.key, view.session.role, tenant or view.session.tenant)
-    context = RequestContext(view.state, caller, Usage(app=app, user=view.user), counted=True)
+    async with as_one_request(view.state, caller, app, view.user) as context:
+        yield context
+
+
+@asynccontextmanager
+async def as_one_request(state: State, caller: Caller, app: str, user: str) -> AsyncIterator[RequestContext]:
+    """Make what is asked inside the block one request of an application, in the name of a caller and a user."""
+    context = RequestContext(state, caller, Usage(app=app, user=user), counted=True)
     try:
         yield context
     except NoriaError:

@@ -73,6 +73,12 @@ def figures_in(lines: Sequence[Line]) -> list[Figure]:
     return list(found.values())
 
 
+def result_figures(lines: Sequence[Line]) -> list[Figure]:
+    """Return the figures of what a command gave in the end."""
+    last = last_of(lines, "result") or {}
+    return [figure_of(one) for one in last.get("figures") or () if {"name", "value", "n"} <= one.keys()]
+
+
 def texts_in(lines: Sequence[Line], language: str, *events: str) -> list[str]:
     """Return what lines of some kinds say, in a language as far as they are messages."""
     return [line_of(line)[language] for line in lines if line.get("event") in events and line.get("line")]

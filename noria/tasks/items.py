@@ -129,12 +129,13 @@ def read_items(
     note: Callable[[str], None] = lambda said: None,
     *,
     textless: bool = False,
+    refused: Callable[[RowError], None] | None = None,
 ) -> list[Item]:
     """Return the items of a file of rows in any format that is read, the first `most` of them.
 
     A table's columns may have other names, such as `product_id`, `name`, `description`, 编号, 名称 or 描述. `note` is told how
     many items were replaced by a later one of the same id, and what the reader passed over. `textless` takes an item with neither
-    title nor text by its id.
+    title nor text by its id. `refused`, where it is given, is told of each row that is no item, and the others are read.
 
     Raises:
         InputError: the file is missing, of a kind that is not read, or holds no item. RowError: a row is no item.
@@ -145,12 +146,13 @@ def read_items(
     for line, record in records:
         if most is not None and len(items) == most:
             break
-        if isinstance(record, RowError):
-            raise record
         try:
-            item = item_of(_named(record, textless=textless))
-        except InputError as error:
-            raise RowError(error.what, file=path, line=line, found=error.found, allowed=error.allowed) from None
+            item = _item(record, path, line, textless=textless)
+        except RowError as error:
+            if refused is None:
+                raise
+            refused(error)
+            continue
         items[item.id] = item
         read += 1
     if not items:
@@ -161,6 +163,15 @@ def read_items(
     for said in records.notes():
         note(message("work.named", name=path, text=said))
     return list(items.values())
+
+
+def _item(record: Mapping[str, Any] | RowError, path: str | Path, line: int, *, textless: bool) -> Item:
+    if isinstance(record, RowError):
+        raise record
+    try:
+        return item_of(_named(record, textless=textless))
+    except InputError as error:
+        raise RowError(error.what, file=path, line=line, found=error.found, allowed=error.allowed) from None
 
 
 def _named(record: Mapping[str, Any], *, textless: bool) -> dict[str, Any]:

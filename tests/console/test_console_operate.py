@@ -145,11 +145,22 @@ def test_an_admin_s_day(site: Running, browser: Browser, size: str, locale: str,
     page.context.close()
 
 
+NO_SOCKET = """window.WebSocket = class extends EventTarget {
+  constructor() {
+    super();
+    setTimeout(() => { this.onerror?.(new Event("error")); this.onclose?.(new CloseEvent("close")); });
+  }
+  send() {}
+  close() {}
+};"""
+"""What a browser's WebSocket does where a proxy lets none through: it fails once it was tried."""
+
+
 def test_a_browser_without_a_socket_is_told_and_loses_nothing(site: Running, browser: Browser) -> None:
     width, height = SIZES["desk"]
     context = browser.new_context(viewport={"width": width, "height": height}, locale="en-US")
     context.set_default_timeout(60_000)
-    context.add_init_script("delete window.WebSocket")
+    context.add_init_script(NO_SOCKET)
     page = context.new_page()
     watched = Watched(page, site.url)
     page.goto(sign_in_link(site.app, site.url))
@@ -160,6 +171,7 @@ def test_a_browser_without_a_socket_is_told_and_loses_nothing(site: Running, bro
     page.locator("[data-make]").click()  # without a WebSocket the page speaks by plain requests
     page.locator("[data-secret]").wait_for()
     assert watched.faults == []
+    assert page.evaluate("window.socket.io.engine.transport.name") == "polling"
     assert not page.locator("#connection").is_visible()
 
     page.evaluate(

@@ -50,6 +50,12 @@ def test_the_file_is_checked_written_kept_and_holds(
     file = folder / "noria.toml"
     watched = opened(site, browser, size, locale)
     page = watched.page
+    page.goto(f"{site.url}/console/users")
+    watched.settle("users")
+    expect(page.locator(".empty code")).to_have_text(
+        "noria grow users log.csv"
+    )  # no demo, where a team's file is served
+    check(watched, language)
     page.goto(f"{site.url}/console/settings")
     watched.settle("settings")
     text = page.locator("textarea[data-field=file]")

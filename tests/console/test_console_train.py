@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from serving import until
 from tiny_models import make_encoder
@@ -117,6 +118,41 @@ def test_a_model_is_planned_trained_and_compared(site: Running, browser: Browser
     page.context.close()
 
 
+def test_a_ranker_is_planned_and_learns_from_what_people_did(site: Running, browser: Browser) -> None:
+    root = site.state.root
+    (root / "items.csv").write_text("id,title\n" + "".join(f"i{one},Lamp {one}\n" for one in range(8)))
+    deeds = "".join(f"u{user},i{(user + turn) % 8},2026-01-{turn + 1:02d}\n" for user in range(40) for turn in range(6))
+    (root / "clicks.csv").write_text("user,item,time\n" + deeds)
+    watched = opened(site, browser, "phone", "en-US")
+    page = watched.page
+    page.goto(f"{site.url}/console/train")
+    watched.settle("train")
+    kind = page.locator("[data-form] [data-field=kind]").first
+    for option in ("align: a chat model with what people prefer", "pretrain: a language model on a corpus"):
+        kind.click()
+        page.get_by_role("option", name=option, exact=True).click()
+        page.locator("[data-form] [data-field=task]").first.wait_for(state="hidden")
+        whole(watched, "en")
+    page.get_by_text("No corpus lies below the folder").wait_for()
+    kind.click()
+    page.get_by_role("option", name="recommend: a ranker that learns from what people did", exact=True).click()
+    page.locator("[data-go=plan]").click()
+    page.locator("[data-form] [role=alert]").get_by_text("a file of rows is missing").wait_for()
+    chosen(page, "[data-form]", "rows", "items.csv")
+    chosen(page, "[data-form]", "behaviour", "clicks.csv")
+    page.locator("[data-form] input[data-field=name], [data-form] [data-field=name] input").first.fill("shop")
+    page.locator("[data-go=plan]").click()
+    page.locator("[data-plan] .said-lines").get_by_text("clicks.csv, 240 rows").wait_for()
+    assert not (root / "shop").exists()
+    page.locator("[data-go=start]").click()
+    page.locator("[data-run=shop] [data-state=done]").wait_for()
+    page.locator("[data-job] [data-figures] .figure").first.wait_for()
+    whole(watched, "en")
+    assert (root / "shop").is_dir()
+    assert watched.faults == []
+    page.context.close()
+
+
 def test_models_are_judged_side_by_side_and_put_to_work_on_a_phone(site: Running, browser: Browser) -> None:
     watched = opened(site, browser, "phone", "en-US")
     page = watched.page
@@ -138,6 +174,27 @@ def test_models_are_judged_side_by_side_and_put_to_work_on_a_phone(site: Running
     live.locator("[data-action=roll_back]").click()
     live.get_by_text("live: model-0").wait_for()
     assert site.state.models["model-0"].version == before
+    # Tried beside what is live, then on every request; put aside, and made live.
+    for mode, ended, told in (("shadow", "end", "live: model-0"), ("canary", "promote", "live: model-1")):
+        chosen(page, "[data-live]", "folder", "model-1")
+        live.locator("input[data-field=share], [data-field=share] input").first.fill("100")
+        live.locator(f"[data-action={mode}]").click()
+        live.locator("[data-trial]").wait_for()
+        asked = httpx.post(f"{site.url}/v1/classify", json={"input": "很好 great"}, headers=site.headers)
+        assert asked.status_code == 200
+        whole(watched, "en")
+        live.locator(f"[data-action={ended}]").click()
+        live.locator("[data-trial]").wait_for(state="detached")
+        live.get_by_text(told).first.wait_for()
+    made = "[data-work=compress]"
+    for field, option in (("model", "model-0"), ("rows", "rows.csv")):
+        chosen(page, made, field, option)
+    page.locator(f"{made} [data-go=compress]").click()
+    page.locator(f"{made} [role=alert]").get_by_text("a name for the model is missing").wait_for()
+    page.locator(f"{made} input[data-field=name]").fill("small")
+    page.locator(f"{made} [data-go=compress]").click()
+    page.locator(f"{made} [data-state=done], {made} [data-state=failed]").wait_for()
+    expect(page.locator(f"{made} [data-tables] tbody tr").first).to_be_visible()  # what was tried, faster or not
     whole(watched, "en")
     assert watched.faults == []
     page.context.close()

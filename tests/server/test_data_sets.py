@@ -105,9 +105,9 @@ def test_every_row_of_every_format_is_taken_or_counted(
     file.write_bytes(PACKERS[packed](WRITERS[kind](rows, ())))  # type: ignore[index]
     read = read_upload(file, "classify")
     blank = sum(not row["内容"] for row in rows)
-    assert read.read == len(rows) == len(read.rows) + sum(one.rows for one in read.refused)
-    assert sum(one.rows for one in read.refused) == blank
-    assert all(one.reason and one.examples for one in read.refused)
+    assert read.read == len(rows) == len(read.rows) + sum(one.rows for one in read.refused.values())
+    assert sum(one.rows for one in read.refused.values()) == blank
+    assert all(one.reason and one.examples for one in read.refused.values())
     wanted = [row for row in rows if row["内容"]]
     assert ["".join(row["text"].split()) for row in read.rows] == ["".join(row["内容"].split()) for row in wanted]
     assert [row.get("label") for row in read.rows] == [row["意图"] or None for row in wanted]

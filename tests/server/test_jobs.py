@@ -276,3 +276,58 @@ def test_what_cannot_be_asked_for_is_told_and_nothing_begins(root: Path) -> None
         assert httpx.get(f"{server.url}/v1/jobs", headers=headers).status_code == 403
         listed = httpx.get(f"{server.url}/v1/jobs", headers=server.headers).json()["data"]
     assert [one for one in listed if one["title"] == "new"] == []
+
+
+def test_whatever_learns_is_asked_for_in_flags_that_its_command_has(root: Path) -> None:
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from noria.cli.main import app
+    from noria.server.data.sets import DataSets
+    from noria.server.http.jobs import TRAINED, NewJob, add_job, offered_corpora
+    from noria.server.http.state import State
+
+    for part in ("train", "valid", "test"):
+        (root / "news" / "zh").mkdir(parents=True, exist_ok=True)
+        (root / "news" / "zh" / f"{part}.jsonl").write_text('{"text": "新闻"}\n', encoding="utf-8")
+    lake = root / "lake"
+    noted: list[str] = []
+    audit = SimpleNamespace(add=lambda actor, action, subject, **facts: noted.append(action))
+    parts: Any = {"jobs": Jobs(lake / "never-ticked"), "data": DataSets(lake / "data"), "audit": audit}
+    state = cast(State, SimpleNamespace(root=root, lake=lake, **parts))
+    assert offered_corpora(state) == ["news", "news/zh"]
+    asked: dict[str, dict[str, Any]] = {
+        "finetune": {"task": "classify", "rows": "rows.csv", "model": "base"},
+        "align": {"rows": "@lake", "model": "base", "steps": 5},
+        "pretrain": {"rows": "news", "objective": "masked", "model": "base"},
+        "recommend": {"rows": "rows.csv", "behaviour": "@lake", "model": "base", "minutes": 2.5},
+    }
+    assert asked.keys() == {*TRAINED}
+    for kind, given in asked.items():
+        job = add_job(state, NewJob(kind=kind, name=f"{kind}-made", **given), "ann")  # type: ignore[arg-type]
+        plan = add_job(state, NewJob(kind="plan", of=kind, name=f"{kind}-plan", **given), "ann")  # type: ignore[arg-type]
+        for one in (job, plan):
+            command, bound = app.parse_args(
+                [word for word in one.command if word != "--json"], exit_on_error=False, print_error=False
+            )[:2]
+            assert command.__name__ == ("advise" if one is plan and kind == "finetune" else kind)
+            values = str(bound.arguments)
+            wanted = [root / "base", *([lake.absolute()] if "@lake" in given.values() else [])]
+            assert all(str(path) in values for path in wanted), values
+            assert bound.arguments.get("dry_run", False) == (one is plan and kind != "finetune")
+        assert (job.out, plan.out, plan.beside) == ((root / f"{kind}-made").absolute(), None, True)
+    assert noted == ["job.start"] * 8
+    for kind, wrong in (
+        ("align", {"rows": "rows.csv", "name": "x"}),  # no model
+        ("recommend", {"rows": "rows.csv", "name": "x"}),  # nothing that anybody did
+        ("plan", {"of": "pretrain", "rows": "news"}),  # a plan says what is there already
+    ):
+        with pytest.raises(ValueError, match="needs"):
+            NewJob(kind=kind, **wrong)  # type: ignore[arg-type]
+    for kind, refused in (
+        ("pretrain", {"rows": "rows.csv", "name": "x"}),
+        ("pretrain", {"rows": "../run", "name": "x"}),
+        ("recommend", {"rows": "@lake", "behaviour": "rows.csv", "name": "x"}),
+    ):
+        with pytest.raises(SettingError):
+            add_job(state, NewJob(kind=kind, **refused), "ann")  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from noria.console.shell import View, block, card, facts, foreign, link, paragraph
+from noria.console.words import Words
 from noria.core.figure import number
 from noria.server.http.data import text_in
 
@@ -63,14 +64,13 @@ async def show_read(page: DataPage) -> None:
         if not set(one.current.columns) & {"text", "messages", "source", "anchor", "context", "features"}:
             block(f'<div class="note warn" data-no-text>{escape(words("data.no_text"))}</div>')
         if read["refused"]:
-            block(refusals(page, read["refused"]), "scroll-x")
+            block(refusals(words, read["refused"]), "scroll-x")
         for note in read["notes"]:
             block(f'<div class="note small" translate="no">{escape(text_in(note, words.language))}</div>')
 
 
-def refusals(page: DataPage, refused: Sequence[dict[str, Any]]) -> str:
+def refusals(words: Words, refused: Sequence[dict[str, Any]]) -> str:
     """Return the table of reasons for which rows were not taken."""
-    words = page.words
     head = "".join(f"<th>{escape(words(f'data.{name}'))}</th>" for name in ("why", "rows_head", "examples"))
     body = ""
     for one in refused:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from html import escape
@@ -12,7 +11,7 @@ from urllib.parse import urlencode
 
 from nicegui import events, ui
 
-from noria.console.data_files import FILE_HEADER, FILES
+from noria.console.drop import Drop
 from noria.console.shell import View, block, foreign, link, paragraph, show_notice, show_problem
 from noria.core.errors import NoriaError
 from noria.core.figure import number
@@ -73,13 +72,7 @@ class DataPage:
                 self.task.props("outlined dense options-dense")
                 for one in (self.target, self.chosen, self.task):
                     one.classes("field").on_value_change(partial(self.readdress, here))
-            self.uploader = ui.upload(max_file_size=MOST_BYTES, auto_upload=True, label=words("data.drop"))
-            encoded = f"files => [{{name: '{FILE_HEADER}', value: encodeURIComponent(files[0].name)}}]"
-            self.uploader.props(f'flat bordered send-raw :headers="{encoded}" data-upload').classes("data-drop")
-            self.uploader.on("uploaded", self.uploaded, js_handler="info => emit(info.xhr.responseText)")
-            self.uploader.on("failed", self.failed, js_handler="info => emit(info.xhr.responseText)")
-            self.uploader.on("rejected", self.rejected, js_handler="() => emit()")
-            self.uploader.on("uploading", self.uploading, js_handler="() => emit()")
+            self.drop = Drop(words, "data-upload", self.uploaded, self.inform, self.wrong)
         self.notice = ui.element("div").props("aria-live=polite data-told")
         self.readdress(here)
 
@@ -89,31 +82,11 @@ class DataPage:
         self.chosen.set_enabled(not add)
         self.task.set_enabled(not add)
         name = here.name if add and here else (self.chosen.value or "").strip()
-        asked = {"set": name, "task": "" if add else str(self.task.value), "add": str(add).lower()}
-        self.uploader.props["url"] = f"{FILES}?{urlencode(asked)}"
-        self.uploader.update()
+        self.drop.address(set=name, task="" if add else str(self.task.value), add=str(add).lower())
 
-    def uploading(self) -> None:
-        """Say that a file is on its way."""
-        self.inform(self.words("data.reading"))
-
-    def uploaded(self, event: events.GenericEventArguments) -> None:
+    def uploaded(self, answer: Mapping[str, Any]) -> None:
         """Open the set that a file has become."""
-        told = json.loads(event.args)
-        ui.navigate.to("/data?" + urlencode({"set": told["set"], "tab": "read"}))
-
-    def failed(self, event: events.GenericEventArguments) -> None:
-        """Say why a file was not taken."""
-        try:
-            text = json.loads(event.args)["error"]
-            text = text["message"] if isinstance(text, dict) else text
-        except (ValueError, KeyError, TypeError):
-            text = self.words("data.broke_off")
-        self.wrong(text)
-
-    def rejected(self) -> None:
-        """Say that a file is too large to be sent at all."""
-        self.wrong(self.words("data.too_large", gib=MOST_BYTES >> 30))
+        ui.navigate.to("/data?" + urlencode({"set": answer["set"], "tab": "read"}))
 
     def listed(self, sets: Sequence[DataSet], here: DataSet | None) -> None:
         """Draw the sets that there are."""

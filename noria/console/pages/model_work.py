@@ -33,7 +33,7 @@ from noria.server.http.rollout import Rollout, change
 from noria.server.http.state import Served
 from noria.server.jobs import Job
 
-from .train import asked
+from .train_form import asked
 
 EVERY_SECONDS = 1.0
 SHOWN = 12

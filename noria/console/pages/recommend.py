@@ -40,7 +40,7 @@ async def show(view: View) -> None:
         await recommend_time.show(view, app)
     else:
         empty(view.words, "recommend.no_items", "noria ship recommend MODEL items.jsonl")
-    recommend_files.Files(view, app).draw()
+    recommend_files.Files(view).draw()
 
 
 class _Bench:

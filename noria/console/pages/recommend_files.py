@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
+from functools import partial
 from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from nicegui import events, ui
+from nicegui import ui
 
-from noria.console.metered import metered
-from noria.console.session import require
-from noria.console.shell import View, block, card, foreign, paragraph, problem
-from noria.core.errors import NoriaError
-from noria.server.http.keys import Role
+from noria.console.drop import Drop
+from noria.console.shell import View, block, card, foreign, paragraph, show_notice, show_problem
+from noria.console.words import Words
+from noria.server.http.data import MOST_BYTES
+from noria.server.http.keys import may
 
-if TYPE_CHECKING:
-    from noria.apps.recommend.routes import Recommend
-    from noria.apps.recommend.taking import Taken
-
-NEED: Role = "editor"
-"""The least role that changes what is offered."""
-_ROUND = 4_096
-"""Bytes of an upload that are not its file's."""
+from .data import refusals
 
 
 class Files:
     """The card in one browser tab."""
 
-    def __init__(self, view: View, app: Recommend) -> None:
-        self.view, self.app, self.words = view, app, view.words
+    def __init__(self, view: View) -> None:
+        self.view, self.words = view, view.words
 
     def draw(self) -> None:
-        """Show the card."""
+        """Show the card; to those who only look on it says whom to ask."""
         words = self.words
-        most = self.view.state.settings.max_body - _ROUND
         with card(words("recommend.bring")) as place:
             place.props("data-bring")
-            size = f"{most / (1 << 20):.1f}"
-            paragraph(words("recommend.bring_is", size=size), "small soft")
-            block('<p class="small"><code translate="no">noria ship recommend import</code></p>')
+            if not may(self.view.session.role, "editor"):
+                paragraph(words("recommend.editors_bring"), "small soft")
+                return
+            paragraph(words("recommend.bring_is", gib=MOST_BYTES >> 30), "small soft")
             with ui.element("div").classes("columns").style("margin-top: 12px"):
                 with ui.element("div"):
                     block(f"<h3>{escape(words('recommend.items'))}</h3>")
                     block(f'<p class="small soft">{escape(words("recommend.items_are"))}</p>')
-                    self._upload("items", most, self.items)
+                    self._drop("items").address("/recommend/items")
                 with ui.element("div"):
                     block(f"<h3>{escape(words('recommend.deeds'))}</h3>")
                     block(f'<p class="small soft">{escape(words("recommend.deeds_are"))}</p>')
@@ -53,79 +45,40 @@ class Files:
                     first = next(iter(keys), None)
                     with ui.element("div").props("translate=no"):  # names of keys
                         self.whose = ui.select(keys, value=first, label=words("recommend.whose"))
-                        self.whose.props("outlined dense").classes("field")
-                    self._upload("deeds", most, self.deeds)
+                        self.whose.props("outlined dense").classes("field").on_value_change(self.readdress)
+                    self.deeds = self._drop("deeds")
+                    self.readdress()
             self.result = ui.element("div").props('data-brought aria-live="polite"').style("margin-top: 12px")
 
-    def _upload(self, name: str, most: int, taken: Callable[[events.UploadEventArguments], Awaitable[None]]) -> None:
-        upload = ui.upload(
-            label=self.words("recommend.drop"),
-            auto_upload=True,
-            max_file_size=most,
-            on_upload=taken,
-            on_rejected=self.rejected,
+    def _drop(self, what: str) -> Drop:
+        return Drop(
+            self.words,
+            f'data-upload="{what}"',
+            partial(self.taken, what),
+            lambda text: show_notice(self.result, text),
+            lambda text: show_problem(self.result, text),
         )
-        upload.props(f'flat bordered data-upload="{name}"').classes("drop")
 
-    def rejected(self) -> None:
-        """Say that the browser did not send a file."""
-        size = f"{(self.view.state.settings.max_body - _ROUND) / (1 << 20):.1f}"
-        self._show(lambda: problem(self.words("recommend.too_large", size=size)))
+    def readdress(self) -> None:
+        """Say whose users the next log is of."""
+        self.deeds.address("/recommend/deeds", whose=str(self.whose.value or ""))
 
-    async def items(self, event: events.UploadEventArguments) -> None:
-        """Offer the items of a file, too."""
-        from noria.apps.recommend.taking import take_items
-
-        async def taken(path: Path, name: str) -> Taken:
-            async with metered(self.view, self.app.name) as context:
-                return await take_items(self.app, context, path, name)
-
-        await self._take(event, "items.upload", taken)
-
-    async def deeds(self, event: events.UploadEventArguments) -> None:
-        """Learn from a log of what users did."""
-        from noria.apps.recommend.taking import take_deeds
-
-        async def taken(path: Path, name: str) -> Taken:
-            return await take_deeds(self.app, self.view.state, path, str(self.whose.value or ""), name)
-
-        await self._take(event, "deeds.upload", taken)
-
-    async def _take(
-        self, event: events.UploadEventArguments, action: str, take: Callable[[Path, str], Awaitable[Taken]]
-    ) -> None:
-        name = Path(event.file.name.replace("\\", "/")).name[:120] or "upload"
-        self._show(lambda: paragraph(self.words("app.working"), "soft"))
-        try:
-            require(self.view.session, NEED)
-            with tempfile.TemporaryDirectory() as folder:
-                # The reader tells formats by what a file holds, and by its name's end.
-                path = Path(folder) / f"upload{Path(name).suffix[:12]}"
-                await event.file.save(path)
-                found = await take(path, name)
-            self.view.audit(action, name, count=found.count)
-        except NoriaError as error:
-            text = error.text(self.words.language)
-            self._show(lambda: problem(text))
-            return
-        finally:
-            if isinstance(event.sender, ui.upload):
-                event.sender.reset()
-        self._show(lambda: block(taken_html(action, name, found, self.words)))
-
-    def _show(self, draw: Callable[[], object]) -> None:
+    def taken(self, what: str, found: Mapping[str, Any]) -> None:
+        """Show what came of a file."""
         self.result.clear()
         with self.result:
-            draw()
+            block(taken_html(what, found, self.words))
+            if found["refused"]:
+                block(refusals(self.words, found["refused"]), "scroll-x")
 
 
-def taken_html(action: str, name: str, found: Taken, words: Callable[..., str]) -> str:
+def taken_html(what: str, found: Mapping[str, Any], words: Words) -> str:
     """Return what came of a file, as HTML: how much was taken, and what was set aside by which rule."""
-    key = "items_taken" if action == "items.upload" else "deeds_taken"
-    told = [f"<p>{foreign(name)}: {escape(words(f'recommend.{key}', count=f'{found.count:,}'))}</p>"]
+    count = f"{found['count']:,}"
+    told = [f"<p>{foreign(found['file'])}: {escape(words(f'recommend.{what}_taken', count=count))}</p>"]
     told += [
         f'<p class="small">{escape(words(f"recommend.aside.{rule}"))}: {count:,}</p>'
-        for rule, count in found.aside.items()
+        for rule, count in found["aside"].items()
     ]
-    told += [f'<p class="small soft">{foreign(note)}</p>' for note in found.notes]
+    told += [f'<p class="small soft">{foreign(note)}</p>' for note in found["notes"]]
     return "".join(told)

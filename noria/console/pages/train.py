@@ -1,4 +1,4 @@
-"""Train: task, rows, base, recipe and budget, with what they will take; the runs as they learn; and runs side by side."""
+"""Train: what is to be learned from what, with what it will take; the runs as they learn; and runs side by side."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from html import escape
 from typing import Any
 
 from nicegui import ui
-from pydantic import ValidationError
 
 from noria.console import records, runs
 from noria.console.figures import figures
 from noria.console.job_parts import Watched, chip, job_line
 from noria.console.session import require
 from noria.console.shell import View, block, card, foreign, heading, paragraph, problem, table
-from noria.core.errors import NoriaError, SettingError
-from noria.core.messages import message
-from noria.server.http.jobs import NewJob, add_job, change, offered_models, offered_rows
+from noria.core.errors import NoriaError
+from noria.server.http.jobs import TRAINED, add_job, change
 from noria.server.jobs import Job
 
-TASKS = ("classify", "tag", "answer", "translate", "summarise", "chat", "embed", "numeric")
-RECIPES = ("auto", "full", "head", "top", "lora")
+from .train_form import Form, Offered, asked
+
 EVERY_SECONDS = 1.0
 SHOWN = 20
 """Runs that are listed at once; more on wish."""
-_TRAINED, _JUDGED = ("finetune",), ("evaluate",)
+_JUDGED = ("evaluate",)
 
 
 async def show(view: View) -> None:
@@ -54,10 +52,10 @@ class _Page:
     async def draw(self) -> None:
         """Draw the page."""
         words = self.words
-        rows, models = await asyncio.to_thread(lambda: (offered_rows(self.view.state), offered_models(self.view.state)))
+        offered = await asyncio.to_thread(Offered.of, self.view.state)
         with ui.element("div").classes("columns wide-left"):
             with card(words("train.new"), classes="train-form").props("data-form"):
-                self.form = _Form(self, rows, models)
+                self.form = Form(words, offered, self.start)
             with card(words("train.plan")).props('data-plan aria-live="polite"'):
                 self.planned = ui.element("div").classes("stack tight")
                 with self.planned:
@@ -73,7 +71,7 @@ class _Page:
     async def look(self) -> None:
         """Show what has become of the jobs since the last look."""
         jobs = await asyncio.to_thread(self.view.state.jobs.list)
-        trained = [job for job in reversed(jobs) if job.facts.get("kind") in _TRAINED]
+        trained = [job for job in reversed(jobs) if job.facts.get("kind") in TRAINED]
         judged = [job for job in jobs if job.facts.get("kind") in _JUDGED and job.state == "done"]
         # Each part is drawn anew only where it has changed: whoever uses a keyboard stays where they are.
         if self._changed("list", [(job.id, job.state, job.runs) for job in trained], self.shown):
@@ -118,7 +116,7 @@ class _Page:
         words = self.words
         row = self.rows[job.id] = ui.element("div").classes("run here" if job.id == self.open else "run")
         with row.props(f'data-run="{escape(job.title, quote=True)}"'):
-            if job.state == "done":
+            if job.state == "done" and job.facts.get("kind") != "recommend":  # a ranker's figures stand with the run
                 box = ui.checkbox(value=job.id in self.chosen, on_change=partial(self._choose, job.id))
                 box.props(f'dense aria-label="{escape(words("train.compare_with", name=job.title), quote=True)}"')
             else:
@@ -170,15 +168,14 @@ class _Page:
             require(self.view.session, "editor")
             job = await asyncio.to_thread(add_job, self.view.state, asked(given), self.view.session.key, words.language)
         except NoriaError as error:
-            with self.form.notice:
-                problem(error.text(words.language))
+            self.form.refuse(error)
             return
         if job.facts["kind"] == "plan":
             self.planned.clear()
             with self.planned:
                 self.plan = Watched(self.view, job)
             return
-        if job.facts["kind"] == "finetune":
+        if job.facts["kind"] in TRAINED:
             self.open = job.id
         self.notify(words("train.started"))
         await self.look()
@@ -198,81 +195,6 @@ class _Page:
             return
         with self.beside, card(self.words("train.beside")):
             _Beside(self, jobs, judged)
-
-
-def asked(given: dict[str, Any]) -> NewJob:
-    """Return what a form says as a job; fields that are left empty are left out.
-
-    Raises:
-        SettingError: a field is not filled in, or holds what is not allowed.
-    """
-    try:
-        return NewJob(**{name: value for name, value in given.items() if value not in ("", None)})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        if not fault["loc"]:  # one that is needed is not there
-            what = message("jobs.needs", field=message(f"jobs.field_{fault['msg'].rpartition(' ')[2]}"))
-            raise SettingError(what) from None
-        name = str(fault["loc"][0])
-        if given.get(name) in ("", None):
-            raise SettingError(message("jobs.needs", field=message(f"jobs.field_{name}"))) from None
-        allowed = message("jobs.name_allowed") if name in ("name", "model", "beside") else None
-        what = message("jobs.cannot_use", field=message(f"jobs.field_{name}"))
-        raise SettingError(what, found=given.get(name), allowed=allowed) from None
-
-
-class _Form:
-    """What a run is to be."""
-
-    def __init__(self, page: _Page, rows: list[str], models: list[str]) -> None:
-        self.page, words = page, page.words
-        self.fields: dict[str, Any] = {}
-        with ui.element("div").classes("train-fields"):
-            self._select("task", {task: words.phrase(task) for task in TASKS}, "classify")
-            self._select("rows", rows, rows[0] if rows else None, data=True)
-            self._select("test", rows, None, data=True)
-            self._select("model", models, next((one for one in models if "base" in one), None), data=True)
-            self._select("recipe", {recipe: words(f"train.recipe_{recipe}") for recipe in RECIPES}, "auto")
-            self.fields["minutes"] = ui.number(words("train.minutes"), value=5, min=0.1, max=6000, step=1)
-            self.fields["name"] = ui.input(words("train.name"), value=_free_name(models))
-        with ui.element("details").classes("train-further"):
-            ui.html(escape(words("train.further")), sanitize=False, tag="summary")
-            further = ui.element("div").classes("train-fields")
-        with further:
-            self.fields["text_column"] = ui.input(words("train.text_column"), value="")
-            self.fields["label_column"] = ui.input(words("train.label_column"), value="")
-            self.fields["seed"] = ui.number(words("train.seed"), value=0, min=0, max=2**31 - 1, step=1, precision=0)
-            self.fields["steps"] = ui.number(words("train.steps"), value=None, min=1, step=1, precision=0)
-            self.fields["many"] = ui.checkbox(words("train.many"), value=False)
-        for name, field in self.fields.items():
-            field.props(f'data-field="{name}"')
-            if name != "many":
-                field.props("outlined dense").classes("field")
-        if not rows:
-            paragraph(words("train.no_rows"), "small soft")
-        self.notice = ui.element("div").props('aria-live="assertive"')
-        with ui.element("div").classes("train-deeds"):
-            plan = ui.button(words("train.look"), on_click=partial(self._press, "plan"), color=None)
-            plan.classes("quiet").props("flat data-go=plan")
-            start = ui.button(words("train.start"), on_click=partial(self._press, "finetune"), color=None)
-            start.classes("primary").props("data-go=start")
-
-    def _select(self, name: str, options: Any, value: str | None, *, data: bool = False) -> None:
-        field = ui.select(options, value=value, label=self.page.words(f"train.{name}"), with_input=data, clearable=data)
-        self.fields[name] = field.props('options-dense translate="no"' if data else "options-dense")
-
-    async def _press(self, kind: str) -> None:
-        given = {name: field.value for name, field in self.fields.items()}
-        for name in ("seed", "steps"):
-            given[name] = None if given[name] is None else int(given[name])
-        if kind == "plan":
-            given |= {"name": None, "test": None}
-        await self.page.start({"kind": kind, **given, "minutes": given["minutes"] and float(given["minutes"])})
-
-
-def _free_name(models: list[str]) -> str:
-    """Return a name that no model has."""
-    return next(name for number in range(1, len(models) + 2) if (name := f"model-{number}") not in models)
 
 
 class _Beside:

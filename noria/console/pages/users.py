@@ -66,7 +66,10 @@ async def show(view: View) -> None:
     analysed = "grow" in records.stages(view.root)
     uses = await worked_out(view.words, lambda: _uses(view.state.lake, analysed, view.state.days))
     if not uses:
-        empty(view.words, "users.empty", "noria demo")
+        if view.state.configuration is None:
+            empty(view.words, "users.empty", "noria demo")
+        else:  # a team's own server: its users come with its requests, or with a log of before
+            empty(view.words, "users.empty_served", "noria grow users log.csv")
         return
     with ui.tabs().props('align="left" no-caps') as tabs:
         for use in uses:

@@ -17,11 +17,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noria.core.errors import InputError, NoriaError
-from noria.core.messages import message, message_of
+from noria.core.messages import Message, message, message_of
 from noria.text.sources import PACKED, Source
+
+if TYPE_CHECKING:
+    from noria.tasks.deeds import Deeds
 
 MEMORY_BYTES = 6 << 30
 """Address space of the child, or half of the machine's memory where that is less."""
@@ -29,7 +32,9 @@ SECONDS = 900
 """Processor time of the child."""
 UNPACKED_BYTES = 4 << 30
 """Most that a packed file may unpack to."""
-ROWS, REPORT = "rows.jsonl", "read.json"
+ROWS, REPORT, NAMES = "rows.jsonl", "read.json", "names.json"
+_COLUMNS = ("user", "item", "kind", "value", "time")
+"""Of a log of deeds, besides its names."""
 _PIECE = 1 << 20
 _ONE = threading.Semaphore(1)
 """One at a time: requests keep the rest of the machine."""
@@ -129,7 +134,62 @@ def divide(base: str, task: str, valid: float, test: float, seed: int) -> dict[s
     return {"parts": {name: asdict(one) for name, one in parts.items()}}
 
 
-WORK: dict[str, Callable[..., dict[str, Any]]] = {"read": read, "edit": edit, "look": look, "divide": divide}
+def items(file: str, out: str) -> dict[str, Any]:
+    """Write the items of a file, a line each; tell which rows are none, and what the reader noted."""
+    from noria.tasks.items import read_items
+
+    from .reading import Refusals
+
+    _check_packed(Source(file))
+    refused, notes = Refusals(), list[str]()
+    found = read_items(
+        file, None, notes.append, refused=lambda one: refused.add(one, one.line, str(one.found or one.hint or ""))
+    )
+    with Path(out).open("w", encoding="utf-8", errors="replace") as stream:
+        stream.writelines(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in found)
+    return {"notes": _plain_notes(notes), "refused": refused.as_list()}
+
+
+def deeds(file: str, out: str) -> dict[str, Any]:
+    """Write a log of what users did as columns, and the names of users and items beside them; tell what the reader noted."""
+    import numpy as np
+
+    from noria.tasks.deeds import read_deeds
+
+    _check_packed(Source(file))
+    notes: list[str] = []
+    found = read_deeds(file, None, notes.append)
+    columns = {name: getattr(found, name) for name in _COLUMNS}
+    with Path(out).open("wb") as stream:
+        np.savez(stream, **columns)
+    names = {"users": found.users, "items": found.items, "timed": found.timed}
+    Path(NAMES).write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8", errors="replace")
+    return {"notes": _plain_notes(notes)}
+
+
+def deeds_in(folder: Path, out: str) -> Deeds:
+    """Return the log that `deeds` wrote into a folder."""
+    import numpy as np
+
+    from noria.tasks.deeds import Deeds
+
+    names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    with np.load(folder / out, allow_pickle=False) as columns:
+        return Deeds(**names, **{name: columns[name] for name in _COLUMNS})
+
+
+def _plain_notes(notes: list[str]) -> list[Any]:
+    return [one.as_dict() if isinstance(one, Message) else one for one in notes]
+
+
+WORK: dict[str, Callable[..., dict[str, Any]]] = {
+    "read": read,
+    "edit": edit,
+    "look": look,
+    "divide": divide,
+    "items": items,
+    "deeds": deeds,
+}
 
 
 def _too_much(name: str) -> InputError:

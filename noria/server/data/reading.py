@@ -50,6 +50,21 @@ class Refusal:
         return {"reason": reason, "rows": self.rows, "examples": [list(one) for one in self.examples]}
 
 
+class Refusals(dict[str, Refusal]):
+    """Reasons for which rows of a file were not taken, by what they say."""
+
+    def add(self, error: RowError, line: int, shown: str) -> None:
+        """Count a row, and keep it where it is one of the first for its reason."""
+        one = self.setdefault(str(error.wrong), Refusal(error.wrong))
+        one.rows += 1
+        if len(one.examples) < EXAMPLES:
+            one.examples.append((line, shorten(shown, 120)))
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """Return them JSON-able, those of most rows first."""
+        return [one.as_dict() for one in sorted(self.values(), key=lambda one: -one.rows)]
+
+
 @dataclass
 class Upload:
     """What a file came to."""
@@ -58,7 +73,7 @@ class Upload:
     rows: list[Row]
     read: int
     """Rows of the file: those that were taken, refused, and found to be there already."""
-    refused: list[Refusal] = field(default_factory=list)
+    refused: Refusals = field(default_factory=Refusals)
     notes: list[str] = field(default_factory=list)
     """What was passed over or understood in a way of its own, as the reader tells it."""
     columns: dict[str, str] = field(default_factory=dict)
@@ -77,7 +92,7 @@ class Upload:
             "read": self.read,
             "taken": len(self.rows),
             "there": self.there,
-            "refused": [one.as_dict() for one in sorted(self.refused, key=lambda one: -one.rows)],
+            "refused": self.refused.as_list(),
             "notes": [one.as_dict() if isinstance(one, Message) else one for one in self.notes],
             "columns": self.columns,
         }
@@ -130,7 +145,6 @@ def read_upload(file: Path, task: str, *, guess: bool = True) -> Upload:
     found = Upload(file.name, [], len(entries), notes=notes.kept, format=records.format.name)
     held = {name for _, entry in entries[:1] if not isinstance(entry, RowError) for name in entry}
     found.columns = {one: name for one, name in columns_for(fields, names).items() if one in held}
-    refused: dict[str, Refusal] = {}
     known = any(_has_inputs(entry, task) for _, entry in entries)
     stamp, found.own = sha256_file(file)[:8], _own_ids(entries)
     lines: Counter[int] = Counter()
@@ -140,16 +154,12 @@ def read_upload(file: Path, task: str, *, guess: bool = True) -> Upload:
                 raise entry
             row = _taken(entry, kind, file, line) if known else _plain(entry, kind)
         except RowError as error:
-            one = refused.setdefault(str(error.wrong), Refusal(error.wrong))
-            one.rows += 1
-            if len(one.examples) < EXAMPLES:
-                one.examples.append((line, shorten(_shown(entry, error), 120)))
+            found.refused.add(error, line, _shown(entry, error))
             continue
         lines[line] += 1
         again = f".{lines[line]}" if lines[line] > 1 else ""
         row.pop("id", None)
         found.rows.append({"id": str(entry["id"]) if found.own else f"{stamp}-{line}{again}", **row})
-    found.refused = list(refused.values())
     if not entries:
         raise InputError(message("data.no_rows"), found=file.name)
     return found

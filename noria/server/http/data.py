@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -192,9 +193,23 @@ async def received(
         ResourceError: the disk has no room for it.
     """
     data = context.state.data
-    body.most = MOST_BYTES
     await asyncio.to_thread(partial(data.place, set, add=add, task=task))
-    held = data.part()
+    async with sent(context, body, file) as target:
+        asked = partial(data.take, set, target, by=context.actor, task=task, add=add)
+        return await in_long_thread(asked)
+
+
+@asynccontextmanager
+async def sent(context: RequestContext, body: Upload, file: str) -> AsyncIterator[Path]:
+    """Give the file that an upload was streamed into, in a folder of its own; nothing of it is left when the block ends.
+
+    Raises:
+        ApiError: it is too large, or breaks off.
+        InputError: it is empty.
+        ResourceError: the disk has no room for it.
+    """
+    body.most = MOST_BYTES
+    held = context.state.data.part()
     part = await asyncio.to_thread(held.__enter__)  # it may wait for another change
     try:
         target = part / file_name(file)
@@ -208,8 +223,7 @@ async def received(
             await asyncio.to_thread(_write, stream, bytes(pending), part)
         if not target.stat().st_size:
             raise InputError(message("errors.empty", name=target.name), found=message("text.bytes"))
-        asked = partial(data.take, set, target, by=context.actor, task=task, add=add)
-        return await in_long_thread(asked)
+        yield target
     finally:
         await asyncio.to_thread(held.__exit__, None, None, None)
 

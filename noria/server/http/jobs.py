@@ -25,19 +25,26 @@ from .fields import INTEGRAL, Body, Name, Number
 from .replies import Reply
 from .state import State
 
-Kind = Literal["finetune", "plan", "evaluate", "compress"]
+Kind = Literal["finetune", "align", "pretrain", "recommend", "plan", "evaluate", "compress"]
 Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
 Recipe = Literal["auto", "full", "head", "top", "lora"]
 PARTS = ("train", "valid", "test")
+LAKE = "@lake"
+"""Name, in the place of rows, of what the server's own users did and said."""
 SHOWN = 2_000
 """Lines of a job that are told, the latest ones."""
 READ = (".jsonl", ".json", ".csv", ".tsv", ".xlsx", ".xls", ".parquet", ".arrow", ".gz", ".zip")
 """Endings of files that are offered as rows."""
 _DEEP, _MOST = 4, 200
 """Folders below that of the run in which files of rows are looked for, and how many are offered."""
+TRAINED: tuple[Kind, ...] = ("finetune", "align", "pretrain", "recommend")
+"""Kinds of jobs that make a model by learning."""
 _NEEDS: dict[Kind, tuple[str, ...]] = {
     "finetune": ("task", "name"),
-    "plan": ("task",),
+    "align": ("model", "name"),
+    "pretrain": ("name",),
+    "recommend": ("behaviour", "name"),
+    "plan": (),
     "evaluate": ("model",),
     "compress": ("model", "name"),
 }
@@ -47,16 +54,24 @@ class NewJob(Body):
     """POST /v1/jobs."""
 
     kind: Kind
-    """finetune: train a model on labelled rows; plan: what that would take, without doing it; evaluate: judge a model on held-out rows;
-    compress: make a faster one that earns its certificate on them."""
+    """finetune: train a model on labelled rows; align: a tuned decoder with what people prefer; pretrain: a language model on a corpus;
+    recommend: a ranker on items and what people did with them; plan: what one of these would take, without doing it; evaluate: judge a
+    model on held-out rows; compress: make a faster one that earns its certificate on them."""
+    of: Literal["finetune", "align", "pretrain", "recommend"] = "finetune"
+    """Of plan: what is planned."""
     rows: Annotated[Name, Field(min_length=1)]
-    """Rows to learn from, or held-out rows: a data set as NAME, NAME@VERSION or NAME:PART, or a file below the folder of the run."""
+    """Rows to learn from, or held-out rows: a data set as NAME, NAME@VERSION or NAME:PART, or a file below the folder of the run. Of
+    align, pairs or thumbs, or @lake: those of the server's own users. Of pretrain, a folder of a corpus. Of recommend, items."""
+    behaviour: Name = ""
+    """Of recommend, what people did with the items: rows of user, item, time; or @lake."""
+    objective: Literal["causal", "masked", "words", "spans"] = "causal"
+    """Of pretrain: what is learned."""
     task: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")] | None = None
-    """Of finetune and plan: classify, tag, answer, numeric ..."""
+    """Of finetune and its plan: classify, tag, answer, numeric ..."""
     model: Folder | None = None
     """Folder of the base, or of the model that is judged or compressed."""
     name: Folder | None = None
-    """Folder to write, of finetune and compress: one that is not there yet."""
+    """Folder to write, one that is not there yet; of a plan only where another kind than finetune is planned."""
     test: Name = ""
     """Of finetune, held-out rows that only judge."""
     calibration: Name = ""
@@ -66,11 +81,11 @@ class NewJob(Body):
     recipe: Recipe = "auto"
     """Of finetune and plan: what learns."""
     minutes: Annotated[Number, Field(gt=0, le=6000)] = 5.0
-    """Of finetune and plan: the time budget of the whole run."""
+    """Of all that learns: the time budget of the whole run."""
     steps: Annotated[int, Field(ge=1, le=10**9), INTEGRAL] | None = None
-    """Of finetune and plan: optimiser steps; where given, minutes are not looked at."""
+    """Of all that learns but recommend: optimiser steps; where given, minutes are not looked at."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1), INTEGRAL] = 0
-    """Of finetune and plan: of first weights, of the order of rows and of dropout."""
+    """Of all that learns: of first weights, of the order of rows and of dropout."""
     many: bool = False
     """Of finetune and plan: a text may have several labels, or none."""
     text_column: Name = ""
@@ -80,10 +95,19 @@ class NewJob(Body):
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> NewJob:
-        for field in _NEEDS[self.kind]:
-            if getattr(self, field) is None:
+        needed = _NEEDS[self.learns or self.kind]
+        if self.kind == "plan" and self.of == "finetune":
+            needed = ("task",)
+        for field in needed:
+            if getattr(self, field) in (None, ""):
                 raise ValueError(f"{self.kind} needs {field}")
         return self
+
+    @property
+    def learns(self) -> Kind | None:
+        """Return what trains a model, or is planned to; None of other work."""
+        kind = self.of if self.kind == "plan" else self.kind
+        return kind if kind in TRAINED else None
 
 
 class JobChange(Body):
@@ -160,11 +184,12 @@ def add_job(state: State, body: NewJob, actor: str, language: str = "") -> Job:
     """
     out = None if body.name is None else _new_folder(state, body.name)
     title = body.name or " / ".join(one for one in (body.model or body.task, body.beside) if one)
+    command = _command(state, body, out, actor)
     made = state.jobs.add(
-        [*_command(state, body, out, actor), "--json"],
+        command if "--dry-run" in command else [*command, "--json"],  # what is planned is told in sentences
         title,
         actor,
-        out,
+        None if body.kind == "plan" else out,
         language=language,
         beside=body.kind == "plan",
         facts=body.model_dump(exclude_unset=True),
@@ -201,6 +226,14 @@ def offered_models(state: State) -> list[str]:
     return sorted(path.parent.name for path in state.root.glob(f"*/{MANIFEST}") if path.parent.name[0] != ".")
 
 
+def offered_corpora(state: State) -> list[str]:
+    """Return the names of folders below that of the run that hold documents to learn from, to choose by, and to judge on."""
+    files = set(_files(state.root))
+    parts = {path.parent for path in files if all(path.with_name(f"{part}.jsonl") in files for part in PARTS)}
+    folders = {one for part in parts for one in (part, part.parent)} - {Path()}
+    return sorted(str(one) for one in folders)
+
+
 def _files(root: Path, deep: int = _DEEP) -> Iterator[Path]:
     """Yield files that may hold rows, relative to the folder of the run: none of a model's, of a lake's, or hidden."""
     found: list[Path] = []
@@ -222,7 +255,9 @@ def _closed(folder: Path) -> bool:
     return (folder / "server").is_dir() or (folder / "config.json").exists()
 
 
-def _rows(state: State, given: str, by: str) -> Path:
+def _rows(state: State, given: str, by: str, *, lake: bool = False) -> Path:
+    if lake and given == LAKE:
+        return state.lake.absolute()
     name, _, part = given.partition(":")
     name, _, version = name.partition("@")
     if name in [one.name for one in state.data.list()]:
@@ -259,6 +294,8 @@ def _new_folder(state: State, name: str) -> Path:
 
 def _command(state: State, body: NewJob, out: Path | None, by: str) -> list[str]:
     """Return what follows `noria`. Values of a client's stand behind an equals sign: none is taken for a flag."""
+    if body.learns in ("align", "pretrain", "recommend"):
+        return _learning(state, body, out, by)
     rows = str(_rows(state, body.rows, by))
     model = str(_model(state, body.model)) if body.model else None
     named = {"--text-column": body.text_column, "--label-column": body.label_column}
@@ -278,6 +315,24 @@ def _command(state: State, body: NewJob, out: Path | None, by: str) -> list[str]
         return ["build", "advise", *asked]
     test = ["--test", str(_rows(state, body.test, by))] if body.test else []
     return ["build", "finetune", *asked, "--out", str(out), *test]
+
+
+def _learning(state: State, body: NewJob, out: Path | None, by: str) -> list[str]:
+    """Return what follows `noria` where a model is aligned, trained from text, or learns what to recommend; or that is planned."""
+    model = str(_model(state, body.model)) if body.model else None
+    budget = [f"--minutes={body.minutes:g}"] if body.steps is None else [f"--steps={body.steps}"]
+    ends = [f"--out={out}", f"--seed={body.seed}", *(["--dry-run"] if body.kind == "plan" else [])]
+    if body.learns == "align":
+        return ["build", "align", str(model), "--train", str(_rows(state, body.rows, by, lake=True)), *budget, *ends]
+    if body.learns == "pretrain":
+        if body.rows not in offered_corpora(state):
+            raise SettingError(message("jobs.no_corpus"), found=body.rows, allowed=offered_corpora(state)[:20])
+        base = [f"--base={model}"] if model else []
+        corpus = str((state.root / body.rows).absolute())
+        return ["build", "pretrain", corpus, f"--objective={body.objective}", *base, *budget, *ends]
+    items, behaviour = _rows(state, body.rows, by), _rows(state, body.behaviour, by, lake=True)
+    text = [f"--model={model}"] if model else []
+    return ["build", "finetune", "recommend", str(items), str(behaviour), *text, f"--minutes={body.minutes:g}", *ends]
 
 
 def _known(state: State, job: str) -> Job:
