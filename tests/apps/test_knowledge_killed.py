@@ -8,15 +8,20 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from noria.apps.support.faq import read_faq
 from noria.apps.support.knowledge.base import Knowledge
 from noria.apps.support.knowledge.building import PassageEmbedder, build
 from noria.apps.support.knowledge.quotes import Quote
+from noria.apps.support.knowledge.store import Store
 from noria.core.errors import FolderError
 
 KILLS = 5
@@ -219,6 +224,51 @@ def test_a_large_base_answers_by_words_while_it_is_embedded(tmp_path: Path, monk
         return embedder().embed(texts)
 
     build(sources, tmp_path / "kb", embedder=PassageEmbedder("letters", not_by_words, embedder().probe))
+
+
+def test_a_large_base_answers_by_beginnings_before_all_is_embedded_and_ends_as_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [team(tmp_path / "team", BEFORE)]
+    beginnings = replace(
+        embedder(), model="beginnings", embed=lambda texts: embedder().embed([one[:9] for one in texts])
+    )
+    for name, one in {"words": None, "whole": embedder(), "beginnings": beginnings}.items():
+        build(sources, tmp_path / name, embedder=one)
+    monkeypatch.setattr("noria.apps.support.knowledge.building.LATER", 1)
+    monkeypatch.setattr("noria.apps.support.knowledge.building.BATCH", 1)
+    steps = []
+
+    def looking(texts: Sequence[str], name: str, stop: bool) -> np.ndarray:
+        if not any(text in bundled for text in texts):
+            steps.append(name)
+            assert answers(tmp_path / "kb") == answers(tmp_path / ("beginnings" if name == "whole" else "words"))
+            if stop and steps.count(name) == 2:
+                raise StoppedError
+        return (beginnings if name == "brief" else embedder()).embed(texts)
+
+    bundled = {answer for entry in read_faq().entries for answer in entry.answers.values()}
+
+    def slow(stop: str = "") -> PassageEmbedder:
+        one, other = (
+            replace(held, embed=partial(looking, name=name, stop=stop == name))
+            for name, held in (("brief", beginnings), ("whole", embedder()))
+        )
+        return replace(other, brief=one)
+
+    monkeypatch.setattr("noria.apps.support.knowledge.building.WINDOW", 1)
+    for stop in ("brief", "whole"):
+        with pytest.raises(StoppedError):
+            build(sources, tmp_path / "kb", embedder=slow(stop))
+    build(sources, tmp_path / "kb", embedder=slow())
+    # Of four passages one was embedded before each of the two kills, and none twice.
+    assert Counter(steps) == {"brief": 2 + 3, "whole": 2 + 3}
+    assert answers(tmp_path / "kb") == answers(tmp_path / "whole")
+    for file in sorted((tmp_path / "whole" / "index").glob("*.npy")):
+        assert file.read_bytes() == (tmp_path / "kb" / "index" / file.name).read_bytes()
+    store = Store(tmp_path / "kb")
+    assert not store.known_vectors("beginnings")
+    store.close()
 
 
 def test_while_a_base_is_made_anew_it_answers_as_before(tmp_path: Path) -> None:

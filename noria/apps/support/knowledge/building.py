@@ -5,8 +5,8 @@
 
 Each source is one transaction, under the hash of its content; embeddings are kept a batch at a time; postings and vectors are a
 folder that is replaced whole, and only then is forgotten what the older one knew. So a run that is killed at any point leaves a base
-that answers as it did, and the same command ends it. A large base answers by words alone as soon as these are read; embeddings join when
-all are made, and who has the base open sees it.
+that answers as it did, and the same command ends it. A large base answers by words alone as soon as these are read, then by embeddings of
+the beginnings of its passages, then by those of all that is embedded of them: who has the base open sees it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ READING = 2
 """Changes when sources must be read anew: how they are cut, what is kept of them."""
 INDEX, FAQ = "index", "faq.jsonl"
 LATER = 2_000
-"""Passages that wait for their embeddings from which a base answers by words meanwhile, where these are most of it: a minute or two."""
-BATCH = 64
-"""Passages that are embedded between two writes: what a kill costs."""
+"""Passages that wait for their embeddings from which a base answers without them meanwhile: a minute or two."""
+BATCH, WINDOW = 64, 1_024
+"""Passages that are embedded between two writes, what a kill costs; and those among which they are taken by their length."""
 COMPARED = 16
 """Bundled questions by which a model's cosines are told near from far."""
 PROBES = ("How do I return an item?", "怎么退货？", "1 2 3")
@@ -54,6 +54,8 @@ class PassageEmbedder:
     """Texts -> vectors of length one [texts, width]."""
     probe: Callable[[Sequence[str]], np.ndarray]
     """The same for questions, where a model tells the two apart."""
+    brief: PassageEmbedder | None = None
+    """The same model reading less of a passage, several times as fast: what a large base answers by until it is embedded."""
 
 
 @dataclass
@@ -108,11 +110,7 @@ def build(
             for line in built.left:
                 report.note(line)
             if embedder is not None:
-                lacking = _lacking(store, embedder.model)
-                if lacking > LATER and 2 * lacking > store.count():
-                    _publish(store, out, None, report)
-                    report.note(message("knowledge.words_first", count=lacking, out=str(out)))
-                built.embedded = _embed(store, embedder, report)
+                built.embedded = _Embedding(store, embedder, out, report).run()
             _publish(store, out, embedder, report)
             built.passages = store.count()
             for source in store.sources():
@@ -191,17 +189,21 @@ def _replace(store: Store, one: Found, version: str, named: set[Path], built: Bu
         built.left += [f"{one.name}: {note}" for note in content.notes]
 
 
-def _publish(store: Store, out: Path, embedder: PassageEmbedder | None, report: Report) -> None:
+def _publish(store: Store, out: Path, embedder: PassageEmbedder | None, report: Report, *, early: bool = False) -> None:
     """Write what is answered from, of all passages; then forget what only the older one knew."""
-    _write_index(store, out, embedder, report)
+    _write_index(store, out, embedder, report, embedder.brief if embedder and early else None)
     _write_faq(store, out)
     store.forget_gone()
 
 
-def _write_index(store: Store, out: Path, embedder: PassageEmbedder | None, report: Report) -> None:
-    """Write the postings and vectors of all passages, unless those that are there are of these and of this model."""
+def _write_index(
+    store: Store, out: Path, embedder: PassageEmbedder | None, report: Report, brief: PassageEmbedder | None
+) -> None:
+    """Write the postings and vectors of all passages, unless those that are there are of these and of this model; where a brief one is
+    given, its vectors stand in for those that there are not."""
     ids = store.ids()
-    state = text_hash(f"{READING}:{embedder.model if embedder else ''}:{ids.tobytes().hex()}").hex()
+    model = brief.model if brief else embedder.model if embedder else ""
+    state = text_hash(f"{READING}:{model}:{ids.tobytes().hex()}").hex()
     if _holds(out / INDEX, state):
         return
     report.note(message("work.postings", passages=len(ids)))
@@ -209,14 +211,26 @@ def _write_index(store: Store, out: Path, embedder: PassageEmbedder | None, repo
         np.save(folder.path / "ids.npy", ids, allow_pickle=False)
         write_lexical(folder.path, ((one.searched, one.language) for one in store.passages()), len(ids))
         if embedder is not None:
-            probes = np.asarray(embedder.probe(PROBES), dtype=np.float32)
-            np.save(folder.path / "probes.npy", probes, allow_pickle=False)
-            np.save(folder.path / "cosines.npy", _cosines(embedder), allow_pickle=False)
-            file, shape = folder.path / "vectors.npy", (len(ids), probes.shape[1])
-            matrix = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
-            for row, passage in enumerate(store.passages()):
-                matrix[row] = store.vector(embedder.model, text_hash(passage.searched))
-            matrix.flush()
+            _write_vectors(store, folder.path, embedder, brief, len(ids))
+
+
+def _write_vectors(
+    store: Store, folder: Path, embedder: PassageEmbedder, brief: PassageEmbedder | None, count: int
+) -> None:
+    probes = np.asarray(embedder.probe(PROBES), dtype=np.float32)
+    np.save(folder / "probes.npy", probes, allow_pickle=False)
+    shape = (count, probes.shape[1])
+    matrix = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=np.float16, shape=shape)
+    briefly = 0
+    for row, passage in enumerate(store.passages()):
+        key = text_hash(passage.searched)
+        vector = store.vector(embedder.model, key)
+        if vector is None and brief is not None:
+            vector, briefly = store.vector(brief.model, key), briefly + 1
+        matrix[row] = vector
+    matrix.flush()
+    used = brief if brief is not None and 2 * briefly > count else embedder
+    np.save(folder / "cosines.npy", _cosines(used), allow_pickle=False)
 
 
 def _cosines(embedder: PassageEmbedder) -> np.ndarray:
@@ -245,36 +259,49 @@ def _write_faq(store: Store, out: Path) -> None:
         (out / FAQ).unlink(missing_ok=True)
 
 
-def _lacking(store: Store, model: str) -> int:
-    """Return how many texts of passages a model has not embedded yet."""
-    return len({text_hash(passage.searched) for passage in store.passages()} - store.known_vectors(model))
+class _Embedding:
+    """Embeds the passages that the model has not embedded yet; where they are many, the base answers meanwhile from what there is."""
+
+    def __init__(self, store: Store, embedder: PassageEmbedder, out: Path, report: Report) -> None:
+        self.store, self.embedder, self.out, self.report = store, embedder, out, report
+        self.wanted: dict[bytes, int] = {}
+        """Hash of a text -> the first passage that has it."""
+        for number, passage in zip(store.ids(), store.passages(), strict=True):
+            self.wanted.setdefault(text_hash(passage.searched), int(number))
+
+    def run(self) -> int:
+        """Return how many passages were embedded."""
+        done = self.store.known_vectors(self.embedder.model)
+        lacking = [key for key in self.wanted if key not in done]
+        if len(lacking) > LATER:
+            brief = self.embedder.brief
+            begun = self.store.known_vectors(brief.model) if brief else set()
+            first = [key for key in lacking if key not in begun]
+            if 2 * len(first) > len(self.wanted):
+                _publish(self.store, self.out, None, self.report)
+                self.report.note(message("knowledge.words_first", count=len(lacking), out=str(self.out)))
+            if brief:
+                self._keep(brief, first, 4 * BATCH)
+                _publish(self.store, self.out, self.embedder, self.report, early=True)
+                self.report.note(message("knowledge.beginnings", count=len(lacking), out=str(self.out)))
+        self._keep(self.embedder, lacking, BATCH)
+        self.store.forget_vectors(self.embedder.model, done - self.wanted.keys())
+        return len(lacking)
+
+    def _keep(self, embedder: PassageEmbedder, keys: Sequence[bytes], at_once: int) -> None:
+        """Embed passages and keep their vectors, so many between two writes; those of one length together, for that is faster."""
+        with self.report.bar("embed", total=len(keys), unit="passage") as bar:
+            for window in _parts(keys, WINDOW):
+                held = self.store.chosen([self.wanted[key] for key in window])
+                texts = {key: held[self.wanted[key]][1].searched for key in window}
+                for part in _parts(sorted(window, key=lambda key: len(texts[key])), at_once):
+                    self.store.keep_vectors(embedder.model, part, embedder.embed([texts[key] for key in part]))
+                    bar.advance(len(part))
 
 
-def _embed(store: Store, embedder: PassageEmbedder, report: Report) -> int:
-    """Embed the passages that the model has not embedded yet, and return how many these were."""
-    done, wanted, new = store.known_vectors(embedder.model), set[bytes](), 0
-    pending: dict[bytes, str] = {}
-
-    def flush() -> int:
-        if pending:
-            store.keep_vectors(embedder.model, list(pending), embedder.embed(list(pending.values())))
-            done.update(pending)
-        count = len(pending)
-        pending.clear()
-        return count
-
-    with report.bar("embed", total=store.count(), unit="passage") as bar:
-        for passage in store.passages():
-            key = text_hash(passage.searched)
-            wanted.add(key)
-            if key not in done:
-                pending[key] = passage.searched
-                if len(pending) >= BATCH:
-                    new += flush()
-            bar.advance()
-        new += flush()
-    store.forget_vectors(embedder.model, done - wanted)
-    return new
+def _parts(keys: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(keys), most):
+        yield keys[start : start + most]
 
 
 def _holds(folder: Path, state: str) -> bool:
