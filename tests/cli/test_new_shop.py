@@ -42,15 +42,14 @@ def served(words: list[str], key: str = "") -> Iterator[httpx.Client]:
     command = [sys.executable, "-m", "noria", *words, "--port", "0", "--threads", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
-        told = ""
-        while ("listening on" if key else "admin key") not in told:
+        told, url, shown = "", None, None
+        while not (url and (key or shown)):  # in either language
             line = process.stderr.readline()
             assert line, told
             told += line
-        url = re.search(r"http://\S+", told)
-        assert url
+            url, shown = re.search(r"http://\S+", told), re.search(r"noria_\w+\S+", told)
         with httpx.Client(base_url=f"{url[0]}/v1/apps/recommend", timeout=30) as web:
-            web.headers["Authorization"] = f"Bearer {key or told.split()[-1]}"
+            web.headers["Authorization"] = f"Bearer {key or (shown and shown[0])}"
             yield web
         process.kill()
         process.stderr.read()

@@ -169,7 +169,7 @@ def shortlist(catalogue: Catalogue, offer: Offer, wanted: Wanted, scored: Scored
     rows, values = rows[order], values[order]
     if scored.by_ranker and len(values):  # of any scale, while likeness is a cosine
         values = (values - values.min()) / max(float(values.max() - values.min()), 1e-12)
-    vectors = catalogue.vectors[rows[: max(CANDIDATES, 6 * count)]]
+    vectors = catalogue.vectors.take(rows[: max(CANDIDATES, 6 * count)], axis=0)
     offer.sizes(count)  # which takes a while the first time
     return Shortlist(catalogue, offer, scored, page, out, paid, rows, values, vectors, vectors[: 2 * count] @ vectors.T)
 
