@@ -25,7 +25,7 @@ from .line import Line, compare, single
 from .served import TEXTS, Server, make_classifier, make_embedder, served
 
 NAME = "workbench"
-STEPS, FOREVER = 1_000, 1_000_000
+STEPS, FOREVER = 300, 1_000_000
 LONGEST = 180.0
 """Seconds that anything is waited for."""
 FLAGS = ("--threads", "1")
