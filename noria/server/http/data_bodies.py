@@ -94,12 +94,6 @@ class RowLabel(Body):
     seen: Text | Labels | Spans | None = None
     """What was seen there: somebody else's that was not is told."""
 
-    @model_validator(mode="after")
-    def _is_one(self) -> RowLabel:
-        if sum(one is not None for one in (self.label, self.labels, self.spans)) > 1:
-            raise ValueError("label, labels or spans: one of them")
-        return self
-
     def truth(self) -> Truth | None:
         """Return what is given."""
         return _plain(next((one for one in (self.label, self.labels, self.spans) if one is not None), None))
@@ -119,6 +113,13 @@ class LabelsGiven(Body):
     """POST /data/{set}/labels."""
 
     labels: Annotated[list[RowLabel], Field(min_length=1, max_length=1_000, fail_fast=True)]
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> LabelsGiven:
+        for row in self.labels:
+            if sum(one is not None for one in (row.label, row.labels, row.spans)) > 1:
+                raise ValueError("label, labels or spans: one of them for a row")
+        return self
 
 
 class Removed(Body):
