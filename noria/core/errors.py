@@ -145,11 +145,13 @@ class InternalError(NoriaError):
 
 
 def shorten(value: object, width: int = 80) -> str:
-    """Return `value` as one short line, quoted if it is text; a long one without its middle, for a path's name stands at its end."""
+    """Return `value` as one short line, quoted if it is text; a long word, such as a path, without its middle: the name stands at its end."""
     text = repr(value) if isinstance(value, str) else str(value)
     text = " ".join(text.split())
-    half = width // 2
-    return text if len(text) <= width else text[: width - half] + "…" + text[len(text) - half + 1 :]
+    if len(text) <= width:
+        return text
+    kept = 0 if " " in text else width // 2
+    return text[: width - kept - 1] + "…" + text[len(text) - kept :]
 
 
 def _shown(found: object) -> object:

@@ -72,8 +72,8 @@ def test_the_readme_is_followed_to_the_letter(embedder: Path, tmp_path: Path, mo
             seen += line
             if "/console/open?token=" in line:
                 break
-        url = re.search(r"listening on (\S+)", seen)
-        key = re.search(r"admin key, shown this once: (\S+)", seen)
+        url = re.search(r"(?:listening on|服务地址) (\S+)", seen)
+        key = re.search(r"(?:shown this once: |只显示这一次：)(\S+)", seen)
         assert url, seen
         assert key, seen
         with httpx.Client(base_url=url[1], headers={"authorization": f"Bearer {key[1]}"}, timeout=30) as web:

@@ -102,7 +102,7 @@ def test_every_flag_of_a_command_is_a_key_of_its_section(do: str):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("steps = 4", "stesp = 4", "[sentiment] unknown key 'stesp' for finetune"),
+        ("steps = 4", "stesp = 4", "[sentiment] unknown key 'stesp'"),
         ("rank = 2", "rnak = 2", "did you mean rank?"),
         ("steps = 4", "steps = -4", "[sentiment] steps is not allowed: found -4"),
         ('do = "evaluate"', 'do = "evalute"', "did you mean evaluate?"),

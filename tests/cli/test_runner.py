@@ -10,7 +10,7 @@ from noria.cli.demo.runner import INPUTS, forget, run_stage, stage_key
 from noria.cli.demo.settings import Context, DemoSettings, Stage
 from noria.core.errors import ResourceError
 from noria.core.figure import Figure
-from noria.core.messages import message
+from noria.core.messages import as_is, message
 from noria.core.progress import Report
 
 
@@ -27,7 +27,7 @@ def counting_stage(name="sentiment"):
         found.append(sorted(path.name for path in folder.glob("*")) if folder.exists() else [])
         folder.mkdir(exist_ok=True)
         (folder / f"run-{len(found)}").touch()
-        return StageResult(f"ran {len(found)}", [Figure("accuracy", 0.9, 10, 0.8, 0.95)], {"runs": len(found)})
+        return StageResult(as_is(f"ran {len(found)}"), [Figure("accuracy", 0.9, 10, 0.8, 0.95)], {"runs": len(found)})
 
     return Stage(name, message("demo.sentiment.title"), lambda context: "count", run), found
 

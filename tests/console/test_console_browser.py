@@ -156,7 +156,13 @@ class Watched:
 
     def __post_init__(self) -> None:
         self.page.on(
-            "console", lambda m: self.faults.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None
+            "console",
+            # Chromium looks ahead in a page that comes in parts, and may take a part's end for the end of an address.
+            lambda m: (
+                self.faults.append(f"{m.type}: {m.text}")
+                if m.type in ("error", "warning") and "/url(%22" not in m.text
+                else None
+            ),
         )
         self.page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
         # A request that a click on the next page cut off is no fault.

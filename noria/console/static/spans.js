@@ -22,12 +22,14 @@ window.noriaSpans = (() => {
     return [node, node.length ?? 0];
   }
 
-  document.addEventListener("selectionchange", () => {
+  // What is selected now: of a key that follows at once the event comes too late.
+  function take() {
     const text = box(), found = getSelection();
     if (!text || !found.rangeCount || !text.contains(found.anchorNode) || !text.contains(found.focusNode)) return;
     const ends = [offset(text, found.anchorNode, found.anchorOffset), offset(text, found.focusNode, found.focusOffset)];
     chosen = ends.sort((one, other) => one - other).map((at) => count(text.textContent.slice(0, at)));
-  });
+  }
+  document.addEventListener("selectionchange", take);
 
   function borders(content, granularity) {
     const parts = new Intl.Segmenter(undefined, { granularity }).segment(content);
@@ -73,7 +75,10 @@ window.noriaSpans = (() => {
       const text = event.currentTarget;
       if (event.isComposing || event.altKey || event.metaKey) return;
       if (/^(Arrow(Left|Right)|Home|End)$/.test(event.key)) move(text, event);
-      else if (!event.ctrlKey && /^([0-9su]|Enter|Backspace|Delete)$/i.test(event.key)) emit({ key: event.key.toLowerCase(), at: chosen });
+      else if (!event.ctrlKey && /^([0-9su]|Enter|Backspace|Delete)$/i.test(event.key)) {
+        take();
+        emit({ key: event.key.toLowerCase(), at: chosen });
+      }
       else return;
       event.preventDefault();
       event.stopPropagation();
