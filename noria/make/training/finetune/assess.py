@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from noria.core.figure import Figure
-from noria.core.messages import joined, message
+from noria.core.messages import joined, message, name_of
 from noria.core.progress import Report
 from noria.make.evaluate.card import Assessment, assess, baseline_answers, companion_gain, figures_of
 from noria.make.evaluate.predict import answers_by
@@ -86,7 +86,7 @@ def hold(
         start, tried = budget.clock(), held.some(TRIED)
         for known in figures_of(task, tried.rows, next(iter(tried.others.values())), source="")[:1]:
             # Curves of a run are read beside it before the run is over.
-            told = message("make.to_beat", name=next(iter(held.others)), figure=known.text())
+            told = message("make.to_beat", name=name_of(next(iter(held.others))), figure=known.line())
             report.note(told, to_beat=known.as_dict())
         if budget.seconds is not None:
             # The model's figures, the baselines', their difference, and every label by itself.
